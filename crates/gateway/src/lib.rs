@@ -1,0 +1,1 @@
+//! HTTP both ways: relay, hooks and configuration. The only hyper.

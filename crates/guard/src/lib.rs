@@ -1,0 +1,1 @@
+//! Detectors and maskers over text, streaming windows included. Pure.

@@ -1,0 +1,1 @@
+//! Intents, order, sealing, commit, recovery, tree and proofs. The owner of one writer per chain.

@@ -1,0 +1,1 @@
+//! Provider wire formats, streams, transcript, edits, usage and prices. Pure.

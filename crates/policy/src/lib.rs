@@ -1,0 +1,1 @@
+//! Who may do what, for how much: identity, permissions, budgets, rates, rules. Pure.

@@ -1,0 +1,1 @@
+//! SQLite (PostgreSQL and Redis to come), key files. The only SQL.

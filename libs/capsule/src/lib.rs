@@ -1,0 +1,1 @@
+//! The Capsule Protocol: build, canonicalise, seal, link and verify records.

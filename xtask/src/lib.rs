@@ -1,0 +1,1 @@
+//! Automation: tidy checks.
