@@ -1,6 +1,7 @@
 //! The tidy rules: the project keeps them, and each fires on a project that breaks it.
 
 mod checkout;
+mod command;
 mod docs;
 mod graph;
 mod text;
