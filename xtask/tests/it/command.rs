@@ -52,7 +52,7 @@ fn counts_are_summed_over_all_test_binaries_with_format_and_clippy() -> io::Resu
         &format!("*--no-fail-fast*) {PASSES}; {PASSES} ;;"),
         0,
         "82 passed, 0 failed",
-    );
+    )
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_failed_test_is_counted_and_named() -> io::Result<()> {
         &format!("*--no-fail-fast*) {PASSES}; {one} ;;"),
         1,
         "47 passed, 3 failed",
-    );
+    )
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_build_failure_is_a_failure() -> io::Result<()> {
         "*--no-run*) echo 'error: could not compile'; exit 101 ;;",
         1,
         "2 passed, 1 failed",
-    );
+    )
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_runner_that_crashes_after_good_tests_is_a_failure() -> io::Result<()> {
         &format!("*--no-fail-fast*) {PASSES}; exit 134 ;;"),
         1,
         "42 passed, 1 failed",
-    );
+    )
 }
 
 #[test]
