@@ -1,0 +1,315 @@
+//! The table of routes: each with one permission, governed or not.
+//!
+//! Routing, authorization and the printed list of ungoverned routes all read
+//! this one table, so that a route cannot exist without a permission.
+
+use crate::auth::Permission;
+
+/// A request method that a route can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+}
+
+impl Method {
+    /// The method's token on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+
+    /// The method of a token on the wire; tokens are case-sensitive.
+    #[must_use]
+    pub fn from_token(token: &str) -> Option<Self> {
+        match token {
+            "GET" => Some(Self::Get),
+            "POST" => Some(Self::Post),
+            _ => None,
+        }
+    }
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteId {
+    /// A chat completion, plain or streamed.
+    ChatCompletions,
+    /// Embeddings of texts.
+    Embeddings,
+    /// The list of models.
+    Models,
+    /// One model.
+    Model,
+    /// Whether the process lives.
+    HealthLiveness,
+    /// Whether the process takes calls.
+    HealthReadiness,
+    /// Readiness with its parts.
+    HealthReadinessDetails,
+    /// State of every deployment, without calling any.
+    Health,
+    /// Callbacks and checks with their states.
+    ActiveCallbacks,
+    /// Metrics in the Prometheus text format.
+    Metrics,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// What it does.
+    pub id: RouteId,
+    /// Its method.
+    pub method: Method,
+    /// Its paths. `{model}` matches one non-empty segment, `{model...}` the
+    /// non-empty rest of the path; both are given as they came, still encoded.
+    pub paths: &'static [&'static str],
+    /// What a caller needs.
+    pub permission: Permission,
+    /// Whether a call of it is accounted: intent, sealed record, limits, checks.
+    pub governed: bool,
+    /// One line for the printed list.
+    pub summary: &'static str,
+}
+
+/// Every route there is.
+pub const ROUTES: &[Route] = &[
+    Route {
+        id: RouteId::ChatCompletions,
+        method: Method::Post,
+        paths: &[
+            "/v1/chat/completions",
+            "/chat/completions",
+            "/engines/{model}/chat/completions",
+            "/openai/deployments/{model}/chat/completions",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "chat completion, plain or streamed",
+    },
+    Route {
+        id: RouteId::Embeddings,
+        method: Method::Post,
+        paths: &[
+            "/v1/embeddings",
+            "/embeddings",
+            "/engines/{model}/embeddings",
+            "/openai/deployments/{model}/embeddings",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "embeddings of texts",
+    },
+    Route {
+        id: RouteId::Models,
+        method: Method::Get,
+        paths: &["/v1/models", "/models"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "the models the caller may use",
+    },
+    Route {
+        id: RouteId::Model,
+        method: Method::Get,
+        paths: &["/v1/models/{model...}", "/models/{model...}"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "one model",
+    },
+    Route {
+        id: RouteId::HealthLiveness,
+        method: Method::Get,
+        paths: &["/health/liveliness", "/health/liveness"],
+        permission: Permission::Public,
+        governed: false,
+        summary: "whether the process lives",
+    },
+    Route {
+        id: RouteId::HealthReadiness,
+        method: Method::Get,
+        paths: &["/health/readiness"],
+        permission: Permission::Public,
+        governed: false,
+        summary: "whether the process takes calls",
+    },
+    Route {
+        id: RouteId::HealthReadinessDetails,
+        method: Method::Get,
+        paths: &["/health/readiness/details"],
+        permission: Permission::Operate,
+        governed: false,
+        summary: "readiness with its parts",
+    },
+    Route {
+        id: RouteId::Health,
+        method: Method::Get,
+        paths: &["/health"],
+        permission: Permission::Operate,
+        governed: false,
+        summary: "state of every deployment, without calling any",
+    },
+    Route {
+        id: RouteId::ActiveCallbacks,
+        method: Method::Get,
+        paths: &["/active/callbacks"],
+        permission: Permission::Operate,
+        governed: false,
+        summary: "callbacks and checks with their states",
+    },
+    Route {
+        id: RouteId::Metrics,
+        method: Method::Get,
+        paths: &["/metrics", "/metrics/"],
+        permission: Permission::ReadMetrics,
+        governed: false,
+        summary: "metrics in the Prometheus text format",
+    },
+];
+
+/// What a method and a path lead to.
+#[derive(Clone, Copy, Debug)]
+pub enum Lookup<'p> {
+    /// A route, with the model named in the path (still percent-encoded).
+    Found {
+        /// The route.
+        route: &'static Route,
+        /// The part of the path that matched `{model}` or `{model...}`.
+        model: Option<&'p str>,
+    },
+    /// The path exists with another method.
+    OtherMethod {
+        /// The method that the path has.
+        allow: Method,
+    },
+    /// No such path.
+    Unknown,
+}
+
+impl Route {
+    /// The route of a method token and a path (without query).
+    ///
+    /// The path is compared as it came: no decoding, no dot segments, no double
+    /// slashes, so that one path has one spelling.
+    #[must_use]
+    pub fn lookup<'p>(method: &str, path: &'p str) -> Lookup<'p> {
+        for route in ROUTES {
+            for pattern in route.paths {
+                let Some(model) = matches(pattern, path) else {
+                    continue;
+                };
+                if Method::from_token(method) == Some(route.method) {
+                    return Lookup::Found { route, model };
+                }
+                return Lookup::OtherMethod {
+                    allow: route.method,
+                };
+            }
+        }
+        Lookup::Unknown
+    }
+
+    /// The routes whose calls are not accounted, in the order of the table.
+    pub fn ungoverned() -> impl Iterator<Item = &'static Route> {
+        ROUTES.iter().filter(|route| !route.governed)
+    }
+}
+
+/// `Some(None)` for a match without a variable, `Some(Some(text))` with one.
+fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
+    let Some((head, rest)) = pattern.split_once('{') else {
+        return (pattern == path).then_some(None);
+    };
+    let (variable, tail) = rest.split_once('}')?;
+    let middle = path.strip_prefix(head)?.strip_suffix(tail)?;
+    let one_segment = !variable.ends_with("...");
+    if middle.is_empty() || (one_segment && middle.contains('/')) {
+        return None;
+    }
+    Some(Some(middle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lookup, Method, ROUTES, Route, RouteId};
+    use crate::auth::Permission;
+
+    fn found(method: &str, path: &str) -> Option<(RouteId, Option<String>)> {
+        match Route::lookup(method, path) {
+            Lookup::Found { route, model } => Some((route.id, model.map(str::to_owned))),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_path_leads_to_its_own_route() {
+        for route in ROUTES {
+            for pattern in route.paths {
+                let path = pattern.replace("{model...}", "a/b").replace("{model}", "a");
+                let (id, _) = found(route.method.as_str(), &path).unwrap();
+                assert_eq!(id, route.id, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn inference_is_governed_and_nothing_governed_is_public() {
+        for route in ROUTES {
+            assert_eq!(route.governed, route.permission == Permission::Inference);
+            assert_eq!(route.governed, route.method == Method::Post);
+        }
+        assert_eq!(Route::ungoverned().count(), 8);
+    }
+
+    #[test]
+    fn the_model_of_a_path_comes_as_written() {
+        assert_eq!(
+            found("POST", "/openai/deployments/gpt%2D4/chat/completions"),
+            Some((RouteId::ChatCompletions, Some("gpt%2D4".to_owned())))
+        );
+        assert_eq!(
+            found("GET", "/v1/models/openai/gpt-4o"),
+            Some((RouteId::Model, Some("openai/gpt-4o".to_owned())))
+        );
+    }
+
+    #[test]
+    fn near_misses_are_unknown() {
+        for path in [
+            "/v1/chat/completions/",
+            "//v1/chat/completions",
+            "/v1/../v1/chat/completions",
+            "/V1/chat/completions",
+            "/v1/chat/completions?x=1",
+            "/engines//chat/completions",
+            "/engines/a/b/chat/completions",
+            "/engines/chat/completions",
+            "/v1/models/",
+            "/v1/chat%2Fcompletions",
+            "",
+            "/",
+        ] {
+            assert!(
+                matches!(Route::lookup("POST", path), Lookup::Unknown),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_method_names_the_right_one() {
+        for method in ["GET", "post", "HEAD", "OPTIONS", "PRI"] {
+            assert!(matches!(
+                Route::lookup(method, "/v1/embeddings"),
+                Lookup::OtherMethod {
+                    allow: Method::Post
+                }
+            ));
+        }
+    }
+}
