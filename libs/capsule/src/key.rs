@@ -1,0 +1,195 @@
+//! Keys and signatures: Ed25519 over the 64 hex digits of a hash (Capsule Protocol 1.0, sealing).
+
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, VerifyingKey};
+
+use crate::hex;
+
+/// A public Ed25519 key: 32 bytes, written as 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey([u8; 32]);
+
+/// A text that is not a public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublicKeyError {
+    /// There is a character that is no hex digit, or half a byte.
+    #[error("value is not valid hexadecimal")]
+    NotHex,
+    /// The digits are not those of 32 bytes.
+    #[error("expected 32 bytes after decoding hex")]
+    Length,
+}
+
+impl PublicKey {
+    /// From its 32 bytes. Whether they are a point of the curve shows when a signature is checked.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> PublicKey {
+        PublicKey(bytes)
+    }
+
+    /// From 64 hex digits of either case; white space around them and between bytes is ignored, as
+    /// the reference does.
+    ///
+    /// # Errors
+    /// [`PublicKeyError`], whose texts are those of the reference.
+    pub fn from_hex(text: &str) -> Result<PublicKey, PublicKeyError> {
+        let bytes = hex::decode_python(text).ok_or(PublicKeyError::NotHex)?;
+        let bytes = bytes.try_into().map_err(|_| PublicKeyError::Length)?;
+        Ok(PublicKey(bytes))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 lower-case hex digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex::encode(&self.0)
+    }
+
+    /// The usual fingerprint: the first 16 hex digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.0
+            .iter()
+            .take(8)
+            .flat_map(|&b| hex::byte(b))
+            .map(char::from)
+            .collect()
+    }
+
+    /// The fingerprint of keyring files: `qp_key_` and the first four hex digits.
+    #[must_use]
+    pub fn short_fingerprint(&self) -> String {
+        let digits = self
+            .0
+            .iter()
+            .take(2)
+            .flat_map(|&b| hex::byte(b))
+            .map(char::from);
+        "qp_key_".chars().chain(digits).collect()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.hex())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+/// A signer could not sign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the signer failed: {reason}")]
+pub struct SignError {
+    /// What went wrong, without any secret.
+    pub reason: String,
+}
+
+/// Something that signs with one Ed25519 key.
+///
+/// The key must not change during a signer's life: a rotation makes a new signer. The label of a
+/// record is therefore always that of the key that signed it.
+pub trait Signer: Send + Sync {
+    /// The Ed25519 signature of `message`.
+    ///
+    /// # Errors
+    /// [`SignError`] when the key cannot be used.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+
+    /// The public key that goes with the signatures.
+    fn public_key(&self) -> PublicKey;
+
+    /// What records carry as `signed_by`: the 16-digit fingerprint unless the signer says otherwise.
+    fn fingerprint(&self) -> String {
+        self.public_key().fingerprint()
+    }
+}
+
+/// A secret Ed25519 key in memory, wiped when dropped.
+pub struct SigningKey {
+    key: ed25519_dalek::SigningKey,
+    label: Label,
+}
+
+#[derive(Clone, Copy)]
+enum Label {
+    Usual,
+    Short,
+}
+
+impl SigningKey {
+    /// From the 32-byte seed, which is what key files hold. The caller wipes its own copy.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> SigningKey {
+        let seed = zeroize::Zeroizing::new(seed);
+        SigningKey {
+            key: ed25519_dalek::SigningKey::from_bytes(&seed),
+            label: Label::Usual,
+        }
+    }
+
+    /// Labels records with the short fingerprint, as signers with a keyring do in the reference.
+    #[must_use]
+    pub fn with_short_fingerprint(mut self) -> SigningKey {
+        self.label = Label::Short;
+        self
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.key.verifying_key().to_bytes())
+    }
+}
+
+impl Signer for SigningKey {
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        Ok(self.key.sign(message).to_bytes())
+    }
+
+    fn public_key(&self) -> PublicKey {
+        SigningKey::public_key(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        match self.label {
+            Label::Usual => self.public_key().fingerprint(),
+            Label::Short => self.public_key().short_fingerprint(),
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, secret not shown)", self.public_key())
+    }
+}
+
+/// A public key made ready for checking signatures.
+#[derive(Clone)]
+pub(crate) struct Checker(VerifyingKey);
+
+impl Checker {
+    /// `None` when the bytes are no usable key: not a point, or one of small order, with which a
+    /// signature proves nothing.
+    pub(crate) fn new(key: &PublicKey) -> Option<Checker> {
+        let key = VerifyingKey::from_bytes(key.as_bytes()).ok()?;
+        (!key.is_weak()).then_some(Checker(key))
+    }
+
+    /// Whether the signature is good, by the strict rules.
+    pub(crate) fn check(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.0.verify_strict(message, &signature).is_ok()
+    }
+}
