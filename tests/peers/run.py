@@ -1,0 +1,46 @@
+"""Runs every suite of this folder and closes with `peers: P passed, F failed`.
+
+    python tests/peers/run.py [PATTERN]
+
+PATTERN is a part of a test's dotted name. Needs the packages of requirements.txt and the built binaries; SEALGATE_BIN
+and CAPSULE_BIN name them, target/debug is the default. A skipped test counts as failed: nothing is skipped silently.
+"""
+
+import pathlib
+import sys
+import unittest
+
+# The checkout stays as it is.
+sys.dont_write_bytecode = True
+
+HERE = pathlib.Path(__file__).parent
+
+
+def chosen(suite, pattern):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from chosen(test, pattern)
+        elif pattern in test.id():
+            yield test
+
+
+def main():
+    pattern = sys.argv[1] if len(sys.argv) > 1 else ""
+    sys.path.insert(0, str(HERE))
+    found = unittest.TestLoader().discover(str(HERE), pattern="test_*.py")
+    suite = unittest.TestSuite(chosen(found, pattern))
+    total = suite.countTestCases()
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    # Errors of a whole class (its gateway did not start, its ledger did not verify) are in `errors` and are counted
+    # beside its tests.
+    bad = len(result.failures) + len(result.errors) + len(result.skipped) + len(result.unexpectedSuccesses)
+    tests_bad = {test.id() for test, _ in result.failures + result.errors + result.skipped if isinstance(test, unittest.TestCase)}
+    passed = result.testsRun - len(tests_bad)
+    if total == 0 or result.testsRun == 0:
+        bad = max(bad, 1)
+    print(f"peers: {passed} passed, {bad} failed", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
