@@ -1,14 +1,17 @@
 //! The Capsule Protocol: build, canonicalise, seal, link and verify records.
 
 pub mod canonical;
+pub mod chain;
 mod draft;
 mod hash;
 mod hex;
 mod id;
 pub mod json;
 mod key;
+pub mod keyring;
 mod model;
 mod time;
+pub mod verify;
 
 pub use draft::{
     Draft, DraftError, Linked, MAX_DOMAIN_CHARS, MAX_DRAFT_DEPTH, MAX_INTEGER_DIGITS,
