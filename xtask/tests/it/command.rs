@@ -6,6 +6,39 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::{fs, io};
 
+/// What the command takes from a machine; everything else is missing in [`bare`].
+const BASICS: &[&str] = &[
+    "bash", "sh", "env", "dirname", "mkdir", "awk", "tail", "tee", "timeout", "sed",
+];
+
+/// Runs `scripts/test --quick` on a machine that has the basics and the programs of `own` (name and script), no more.
+fn bare(own: &[(&str, &str)]) -> io::Result<Output> {
+    let folder = tempfile::tempdir()?;
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin)?;
+    for name in BASICS {
+        let places = ["/usr/bin", "/bin"].map(|place| Path::new(place).join(name));
+        if let Some(found) = places.iter().find(|path| path.exists()) {
+            std::os::unix::fs::symlink(found, bin.join(name))?;
+        }
+    }
+    for (name, script) in own {
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n"))?;
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755))?;
+    }
+    fs::create_dir(folder.path().join("scripts"))?;
+    let command = folder.path().join("scripts/test");
+    fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/test"),
+        &command,
+    )?;
+    Command::new(command)
+        .arg("--quick")
+        .env("PATH", &bin)
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+}
+
 /// Runs `scripts/test --quick` in a folder of its own, where cargo does what `script` says for the matching arguments.
 fn quick(script: &str) -> io::Result<Output> {
     let folder = tempfile::tempdir()?;
@@ -94,4 +127,43 @@ fn an_unformatted_file_and_a_lint_are_failures() -> io::Result<()> {
         "'fmt --version'|'clippy --version') ;; fmt*|clippy*) exit 1 ;; *--no-fail-fast*) {PASSES} ;;"
     );
     closes_with(&script, 1, "40 passed, 2 failed")
+}
+
+#[test]
+fn without_root_it_names_what_is_missing_and_stops() -> io::Result<()> {
+    let output = bare(&[
+        ("id", "echo 1000"),
+        ("apt-get", "echo called"),
+        ("cargo", "exit 0"),
+    ])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("missing: build-essential"), "{text}");
+    assert!(!text.contains("called"), "{text}");
+    assert_eq!(text.lines().last(), Some("0 passed, 1 failed"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    Ok(())
+}
+
+#[test]
+fn as_root_it_installs_what_is_missing_and_says_so() -> io::Result<()> {
+    let apt = "[ \"$1\" = update ] || echo \"$*\" >apt-was-asked";
+    let cargo = format!("case \"$*\" in *--no-fail-fast*) cat apt-was-asked; {PASSES} ;; esac");
+    let cat = "while read -r line; do echo \"$line\"; done <\"$1\"";
+    let output = bare(&[
+        ("id", "echo 0"),
+        ("apt-get", apt),
+        ("cargo", &cargo),
+        ("cat", cat),
+    ])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("installing Debian packages: build-essential"),
+        "{text}"
+    );
+    assert!(
+        text.contains("install -y -qq --no-install-recommends build-essential"),
+        "{text}"
+    );
+    assert_eq!(text.lines().last(), Some("42 passed, 0 failed"), "{text}");
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod checkout;
 mod command;
 mod docs;
+mod documented;
 mod graph;
 mod text;
 
