@@ -46,7 +46,7 @@ fn a_path_of_a_machine_and_a_registry_fire() {
         ),
         (
             "fine.rs",
-            "fn work() {} // a network, a /workshop".to_owned(),
+            "fn work() {} // a network, a /workshop, https://example.org/work/a".to_owned(),
         ),
     ];
     let files: Vec<(&str, &str)> = files
