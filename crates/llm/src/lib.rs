@@ -1,1 +1,15 @@
 //! Provider wire formats, streams, transcript, edits, usage and prices. Pure.
+//!
+//! Bytes go in, bytes come out: no sockets, no keys, no clock. [`scan`] is the one
+//! strict JSON reader; [`edit`] is the one way to change a body; everything in
+//! [`openai`] is built from the two.
+
+pub mod edit;
+pub mod fuzz;
+pub mod json;
+pub mod openai;
+pub mod provider;
+pub mod scan;
+pub mod sse;
+pub mod transcript;
+pub mod usage;

@@ -1,0 +1,636 @@
+//! Which strings of a request are texts, which are structure, which are opaque.
+//!
+//! A string is structural only where it is named here **and** has one of the values or
+//! the form named here. Every other string is a text.
+
+use super::fields;
+use super::request::{RequestError, RequestErrorKind};
+use crate::scan::{Kind, Node};
+use crate::transcript::{OpaqueKind, Part, Role, Structure, Transcript};
+
+/// Values of `type` members, formats and choices that are structure.
+const WORDS: &[&str] = &[
+    "text",
+    "function",
+    "custom",
+    "image_url",
+    "input_audio",
+    "file",
+    "refusal",
+    "content",
+    "input_text",
+    "output_text",
+    "input_image",
+    "input_file",
+    "image",
+    "audio",
+    "video",
+    "video_url",
+    "thinking",
+    "reasoning",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+    "auto",
+    "none",
+    "required",
+    "any",
+    "low",
+    "high",
+    "medium",
+    "minimal",
+    "xhigh",
+    "default",
+    "flex",
+    "priority",
+    "scale",
+    "standard_only",
+    "json_object",
+    "json_schema",
+    "grammar",
+    "regex",
+    "lark",
+    "allowed_tools",
+    "wav",
+    "mp3",
+    "flac",
+    "opus",
+    "pcm16",
+    "aac",
+    "float",
+    "base64",
+    "concise",
+    "detailed",
+    "ephemeral",
+    "24h",
+    "in_memory",
+    "in-memory",
+    "original",
+];
+
+/// Keywords and type names of JSON Schema.
+const SCHEMA_WORDS: &[&str] = &[
+    "type",
+    "properties",
+    "required",
+    "items",
+    "enum",
+    "const",
+    "description",
+    "title",
+    "default",
+    "examples",
+    "format",
+    "pattern",
+    "additionalProperties",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "$ref",
+    "$defs",
+    "$schema",
+    "$id",
+    "$comment",
+    "$anchor",
+    "definitions",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "contains",
+    "minProperties",
+    "maxProperties",
+    "patternProperties",
+    "propertyNames",
+    "prefixItems",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "dependentRequired",
+    "dependentSchemas",
+    "nullable",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+    "discriminator",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "object",
+    "array",
+    "null",
+];
+
+/// Member names of messages, parts, calls and tools; never text of the sender.
+const NAMES: &[&str] = &[
+    "role",
+    "type",
+    "content",
+    "text",
+    "name",
+    "refusal",
+    "tool_calls",
+    "tool_call_id",
+    "id",
+    "function",
+    "arguments",
+    "function_call",
+    "index",
+    "image_url",
+    "url",
+    "detail",
+    "input_audio",
+    "data",
+    "format",
+    "file",
+    "file_data",
+    "file_id",
+    "filename",
+    "description",
+    "parameters",
+    "strict",
+    "schema",
+    "json_schema",
+    "custom",
+    "input",
+    "cache_control",
+    "reasoning",
+    "reasoning_content",
+    "thinking",
+    "signature",
+    "audio",
+    "prefix",
+    "mode",
+    "tools",
+    "grammar",
+    "syntax",
+    "definition",
+    "allowed_tools",
+    "video_url",
+    "annotations",
+    "ttl",
+    "provider_specific_fields",
+    "thinking_blocks",
+    "reasoning_details",
+    "voice",
+    "include_usage",
+    "include_obfuscation",
+    "phase",
+];
+
+/// Longest identifier that counts as structure.
+const MAX_ID: usize = 128;
+
+fn word_in(list: &[&str], node: Node<'_>) -> bool {
+    list.iter().any(|word| node.is_str(word))
+}
+
+/// Whether a string looks like an identifier: letters, digits and `_-.:@+|/=`.
+fn is_identifier(node: Node<'_>) -> bool {
+    let raw = node.raw();
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:@+|/=".contains(b);
+    inner.len() <= MAX_ID && inner.iter().all(allowed)
+}
+
+/// The texts of a chat request.
+pub(super) fn chat(root: Node<'_>) -> Result<Transcript, RequestError> {
+    let mut walk = Walk {
+        out: Transcript::default(),
+        role: Role::None,
+    };
+    walk.out.texts.reserve(8);
+    for (key, value) in root.entries() {
+        walk.top(key, value)?;
+    }
+    Ok(walk.out)
+}
+
+/// The texts of an embeddings request.
+pub(super) fn embeddings(root: Node<'_>) -> Result<Transcript, RequestError> {
+    let mut walk = Walk {
+        out: Transcript::default(),
+        role: Role::None,
+    };
+    for (key, value) in root.entries() {
+        if key.is_str("input") {
+            walk.embed(value)?;
+        } else {
+            walk.top(key, value)?;
+        }
+    }
+    Ok(walk.out)
+}
+
+struct Walk {
+    out: Transcript,
+    role: Role,
+}
+
+impl Walk {
+    fn push(&mut self, part: Part, node: Node<'_>) {
+        self.out.push(self.role, part, node);
+    }
+
+    /// A place where a string of this part is expected; anything else below is walked.
+    fn text(&mut self, part: Part, node: Node<'_>) {
+        self.out.push_all(self.role, part, node);
+    }
+
+    /// A member that no rule knows: its name and everything below.
+    fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
+        if !word_in(NAMES, key) {
+            self.push(Part::Key, key);
+        }
+        self.below(value);
+    }
+
+    /// Everything below a value that no rule knows.
+    fn below(&mut self, value: Node<'_>) {
+        let mut structural = |at: Structure<'_>| match at {
+            Structure::Key(key) => word_in(NAMES, key),
+            Structure::Value(key, value) => key.is_str("type") && word_in(WORDS, value),
+        };
+        self.out
+            .walk(self.role, Part::Unknown, value, &mut structural);
+    }
+
+    /// A string that is structure if it is one of the known words.
+    fn word(&mut self, value: Node<'_>) {
+        if value.kind() != Kind::String || !word_in(WORDS, value) {
+            self.below(value);
+        }
+    }
+
+    /// A string that is structure if it looks like an identifier.
+    fn identifier(&mut self, value: Node<'_>) {
+        if value.kind() != Kind::String || !is_identifier(value) {
+            self.below(value);
+        }
+    }
+
+    fn schema(&mut self, value: Node<'_>) {
+        let mut structural = |at: Structure<'_>| match at {
+            Structure::Key(key) => word_in(SCHEMA_WORDS, key),
+            Structure::Value(key, value) => key.is_str("type") && word_in(SCHEMA_WORDS, value),
+        };
+        self.out
+            .walk(self.role, Part::Schema, value, &mut structural);
+    }
+
+    fn top(&mut self, key: Node<'_>, value: Node<'_>) -> Result<(), RequestError> {
+        let name = key.as_str().unwrap_or_default();
+        match &*name {
+            "messages" => value
+                .items()
+                .try_for_each(|message| self.message(message))?,
+            "model" => {}
+            "tools" => value.items().for_each(|tool| self.tool(tool)),
+            "functions" => value.items().for_each(|function| self.function(function)),
+            "function_call" | "tool_choice" => self.choice(value),
+            "response_format" => self.response_format(value),
+            "prediction" => self.prediction(value),
+            "stop" => self.text(Part::Stop, value),
+            "modalities" => value.items().for_each(|item| self.word(item)),
+            "reasoning_effort" | "service_tier" | "verbosity" | "encoding_format" => {
+                self.word(value);
+            }
+            "user" | "safety_identifier" | "prompt_cache_key" | "prompt_cache_retention" => {
+                self.identifier(value);
+            }
+            "audio" => self.voice(value),
+            known if fields::known_field(known) => self.below(value),
+            // Removed before the body is sent on: no model sees it.
+            extra if fields::gateway_extra(extra) => {}
+            _ => self.unknown(key, value),
+        }
+        Ok(())
+    }
+
+    fn voice(&mut self, value: Node<'_>) {
+        for (key, value) in value.entries() {
+            match value.kind() == Kind::String && is_identifier(value) {
+                true if key.is_str("voice") || key.is_str("format") => {}
+                _ => self.unknown(key, value),
+            }
+        }
+        if value.kind() != Kind::Object {
+            self.below(value);
+        }
+    }
+
+    fn message(&mut self, message: Node<'_>) -> Result<(), RequestError> {
+        if message.kind() != Kind::Object {
+            return Err(bad(message, "an object"));
+        }
+        let role = message
+            .get("role")
+            .filter(|role| role.kind() == Kind::String);
+        self.role = role.map_or(Role::Unknown, Role::of);
+        for (key, value) in message.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "role" if self.role != Role::Unknown => {}
+                "role" => self.below(value),
+                "content" => self.content(value)?,
+                "name" => self.text(Part::Name, value),
+                "refusal" => self.text(Part::Refusal, value),
+                "reasoning" | "reasoning_content" | "thinking" => {
+                    self.text(Part::Reasoning, value);
+                }
+                "tool_calls" => self.calls(value),
+                "function_call" => self.call(value),
+                "tool_call_id" | "id" => self.identifier(value),
+                _ => self.unknown(key, value),
+            }
+        }
+        self.role = Role::None;
+        Ok(())
+    }
+
+    fn content(&mut self, content: Node<'_>) -> Result<(), RequestError> {
+        match content.kind() {
+            Kind::Null => {}
+            Kind::String => self.push(Part::Text, content),
+            Kind::Array => content.items().try_for_each(|part| match part.kind() {
+                Kind::String => {
+                    self.push(Part::Text, part);
+                    Ok(())
+                }
+                Kind::Object => {
+                    self.part(part, Part::Text);
+                    Ok(())
+                }
+                _ => Err(bad(part, "an object")),
+            })?,
+            Kind::Object => self.below(content),
+            Kind::True | Kind::False | Kind::Number => {
+                return Err(bad(content, "a string or an array of parts"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One content part; `text` is what its text counts as.
+    fn part(&mut self, part: Node<'_>, text: Part) {
+        let kind = part.get("type").and_then(|node| node.as_str());
+        let known = match kind.as_deref() {
+            Some("text" | "input_text" | "output_text" | "refusal" | "thinking") => true,
+            Some("reasoning" | "image_url" | "input_image" | "image") => true,
+            Some("input_audio" | "audio" | "video_url" | "video" | "file" | "input_file") => true,
+            _ => false,
+        };
+        if !known {
+            self.out.push_opaque(OpaqueKind::Unknown, part);
+        }
+        for (key, value) in part.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "type" => self.word(value),
+                "text" => self.text(text, value),
+                "refusal" => self.text(Part::Refusal, value),
+                "thinking" | "reasoning" => self.reasoning(value),
+                "image_url" if known => self.media(OpaqueKind::Image, value),
+                "video_url" if known => self.media(OpaqueKind::Video, value),
+                "input_audio" | "audio" if known => self.media(OpaqueKind::Audio, value),
+                "file" if known => self.media(OpaqueKind::File, value),
+                "signature" if known => self.out.push_opaque(OpaqueKind::Reasoning, value),
+                "detail" => self.word(value),
+                "file_data" | "file_url" | "file_id" | "filename" if known => {
+                    self.media_member(OpaqueKind::File, &name, key, value);
+                }
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    fn reasoning(&mut self, value: Node<'_>) {
+        match value.kind() {
+            // Some providers nest text parts.
+            Kind::Array => value.items().for_each(|item| match item.kind() {
+                Kind::Object => self.part(item, Part::Reasoning),
+                _ => self.text(Part::Reasoning, item),
+            }),
+            _ => self.text(Part::Reasoning, value),
+        }
+    }
+
+    /// An image, audio or file value: a URL, or an object with URL or data.
+    fn media(&mut self, kind: OpaqueKind, value: Node<'_>) {
+        match value.kind() {
+            Kind::String => self.payload(kind, value),
+            Kind::Object => {
+                for (key, value) in value.entries() {
+                    let name = key.as_str().unwrap_or_default();
+                    self.media_member(kind, &name, key, value);
+                }
+            }
+            _ => self.below(value),
+        }
+    }
+
+    fn media_member(&mut self, kind: OpaqueKind, name: &str, key: Node<'_>, value: Node<'_>) {
+        match (name, value.kind()) {
+            ("url" | "file_url", Kind::String) => self.payload(kind, value),
+            ("data" | "file_data", Kind::String) => self.out.push_opaque(kind, value),
+            ("file_id" | "id", Kind::String) => {
+                self.out.push_opaque(kind, value);
+                self.identifier(value);
+            }
+            ("filename", _) => self.text(Part::Filename, value),
+            ("detail" | "format", _) => self.word(value),
+            _ => self.unknown(key, value),
+        }
+    }
+
+    /// A URL of media. Something that is no URL is a text as well.
+    fn payload(&mut self, kind: OpaqueKind, value: Node<'_>) {
+        self.out.push_opaque(kind, value);
+        let raw = value.raw();
+        let url = [&b"\"data:"[..], b"\"https://", b"\"http://"];
+        if !url.iter().any(|prefix| raw.starts_with(prefix)) {
+            self.push(Part::Unknown, value);
+        }
+    }
+
+    fn calls(&mut self, calls: Node<'_>) {
+        match calls.kind() {
+            Kind::Array => calls.items().for_each(|call| self.tool_call(call)),
+            _ => self.below(calls),
+        }
+    }
+
+    fn tool_call(&mut self, call: Node<'_>) {
+        if call.kind() != Kind::Object {
+            return self.below(call);
+        }
+        for (key, value) in call.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "id" => self.identifier(value),
+                "type" => self.word(value),
+                "function" | "custom" => self.call(value),
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    /// Name and arguments of a call.
+    fn call(&mut self, call: Node<'_>) {
+        if call.kind() != Kind::Object {
+            return self.below(call);
+        }
+        for (key, value) in call.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "name" => self.text(Part::ToolName, value),
+                "arguments" | "input" => self.text(Part::ToolArguments, value),
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    fn tool(&mut self, tool: Node<'_>) {
+        if tool.kind() != Kind::Object {
+            return self.below(tool);
+        }
+        for (key, value) in tool.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "type" => self.word(value),
+                "function" | "custom" => self.function(value),
+                // A tool without the inner object.
+                "name" => self.text(Part::ToolName, value),
+                "description" => self.text(Part::ToolDescription, value),
+                "parameters" | "input_schema" => self.schema(value),
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    fn function(&mut self, function: Node<'_>) {
+        if function.kind() != Kind::Object {
+            return self.below(function);
+        }
+        for (key, value) in function.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "name" => self.text(Part::ToolName, value),
+                "description" => self.text(Part::ToolDescription, value),
+                "parameters" => self.schema(value),
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    /// `tool_choice` and the older `function_call`.
+    fn choice(&mut self, choice: Node<'_>) {
+        match choice.kind() {
+            Kind::Object => {
+                for (key, value) in choice.entries() {
+                    let name = key.as_str().unwrap_or_default();
+                    match &*name {
+                        "type" => self.word(value),
+                        "name" => self.text(Part::ToolName, value),
+                        "function" | "custom" => self.call(value),
+                        _ => self.unknown(key, value),
+                    }
+                }
+            }
+            _ => self.word(choice),
+        }
+    }
+
+    fn response_format(&mut self, format: Node<'_>) {
+        for (key, value) in format.entries() {
+            if key.is_str("type") {
+                self.word(value);
+            } else if key.is_str("json_schema") && value.kind() == Kind::Object {
+                for (key, value) in value.entries() {
+                    let name = key.as_str().unwrap_or_default();
+                    match &*name {
+                        "name" => self.text(Part::Name, value),
+                        "schema" => self.schema(value),
+                        "description" => self.text(Part::ToolDescription, value),
+                        _ => self.unknown(key, value),
+                    }
+                }
+            } else {
+                self.unknown(key, value);
+            }
+        }
+    }
+
+    fn prediction(&mut self, prediction: Node<'_>) {
+        if prediction.kind() != Kind::Object {
+            return self.below(prediction);
+        }
+        for (key, value) in prediction.entries() {
+            if key.is_str("type") {
+                self.word(value);
+            } else if key.is_str("content") && value.kind() == Kind::Array {
+                for part in value.items() {
+                    match part.kind() {
+                        Kind::Object => self.part(part, Part::Prediction),
+                        _ => self.text(Part::Prediction, part),
+                    }
+                }
+            } else if key.is_str("content") {
+                self.text(Part::Prediction, value);
+            } else {
+                self.unknown(key, value);
+            }
+        }
+    }
+
+    /// `input`: a text, texts, tokens or lists of tokens.
+    fn embed(&mut self, input: Node<'_>) -> Result<(), RequestError> {
+        match input.kind() {
+            Kind::String => self.push(Part::Input, input),
+            Kind::Array if input.has_elided() => {
+                self.out.push_opaque(OpaqueKind::Tokens, input);
+                input.items().for_each(|item| self.below(item));
+            }
+            Kind::Array => {
+                for item in input.items() {
+                    match item.kind() {
+                        Kind::String => self.push(Part::Input, item),
+                        Kind::Array if item.has_elided() && item.items().next().is_none() => {
+                            self.out.push_opaque(OpaqueKind::Tokens, item);
+                        }
+                        Kind::Object => {
+                            self.out.push_opaque(OpaqueKind::Unknown, item);
+                            self.below(item);
+                        }
+                        _ => return Err(bad(item, "a string or a list of tokens")),
+                    }
+                }
+            }
+            _ => {
+                return Err(bad(
+                    input,
+                    "a string, a list of strings or a list of tokens",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bad(node: Node<'_>, wanted: &str) -> RequestError {
+    let path = node.doc().path(node.id());
+    let message = format!("'{path}' must be {wanted}.");
+    RequestError::new(RequestErrorKind::WrongType, &path, message)
+}

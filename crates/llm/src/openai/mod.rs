@@ -1,0 +1,17 @@
+//! The OpenAI wire format: requests, answers, streams, errors, model lists.
+
+pub mod chat;
+mod classify;
+pub mod embeddings;
+pub mod error;
+pub mod fields;
+pub mod mock;
+pub mod models;
+mod output;
+mod request;
+pub mod stream;
+mod upstream;
+
+pub use output::{Channel, Output};
+pub use request::{RequestError, RequestErrorKind};
+pub use upstream::Target;

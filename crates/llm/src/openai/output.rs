@@ -1,0 +1,285 @@
+//! The one normal form of output: (choice, channel, text).
+
+use crate::edit::Edits;
+use crate::scan::{Doc, Kind, Node, NodeId};
+use crate::transcript::{OpaqueKind, OpaquePart};
+use std::borrow::Cow;
+
+/// Which stream of text within a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Channel {
+    /// The answer's text.
+    Text,
+    /// Reasoning shown beside the answer.
+    Reasoning,
+    /// A refusal.
+    Refusal,
+    /// Name of the tool call with this index.
+    ToolName(u32),
+    /// Arguments of the tool call with this index.
+    ToolArguments(u32),
+    /// The transcript of spoken output.
+    AudioTranscript,
+    /// Any other string, by a hash of the member names that lead to it, so that the
+    /// same member of successive chunks is the same channel. Usually a whole value per
+    /// chunk (citations), not a piece of a longer text.
+    Other(u32),
+}
+
+impl Channel {
+    /// A stable name for records; tool calls without their index.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Channel::Text => "text",
+            Channel::Reasoning => "reasoning",
+            Channel::Refusal => "refusal",
+            Channel::ToolName(_) => "tool_name",
+            Channel::ToolArguments(_) => "tool_arguments",
+            Channel::AudioTranscript => "audio_transcript",
+            Channel::Other(_) => "other",
+        }
+    }
+
+    /// Whether successive chunks carry pieces of one text.
+    #[must_use]
+    pub fn is_incremental(self) -> bool {
+        !matches!(self, Channel::Other(_))
+    }
+
+    /// The channel of a member below this one. Known channels stay what they are.
+    fn below(self, key: Node<'_>) -> Channel {
+        match self {
+            Channel::Other(path) => Channel::other(path, key),
+            known => known,
+        }
+    }
+
+    /// FNV-1a over the member name: a label, nothing depends on its strength.
+    fn other(path: u32, key: Node<'_>) -> Channel {
+        let fold = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        Channel::Other(key.raw().iter().fold(path ^ 0x811c_9dc5, fold))
+    }
+}
+
+/// One piece of output: a whole string token of the answer or chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// Index of the choice.
+    pub choice: u32,
+    /// Which text of the choice.
+    pub channel: Channel,
+    /// The string token.
+    pub node: NodeId,
+}
+
+impl Output {
+    /// The decoded text, from the document it was found in.
+    #[must_use]
+    pub fn decode<'a>(&self, doc: &'a Doc) -> Cow<'a, str> {
+        doc.node(self.node).as_str().unwrap_or_default()
+    }
+}
+
+/// What a document holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) outputs: Vec<Output>,
+    pub(super) opaque: Vec<OpaquePart>,
+}
+
+/// Members of an answer whose strings are structure; everything below others is output.
+const STRUCTURE: &[&str] = &[
+    "id",
+    "object",
+    "created",
+    "model",
+    "usage",
+    "system_fingerprint",
+    "service_tier",
+    "obfuscation",
+    "x_groq",
+    "provider",
+    "time_info",
+    "prompt_logprobs",
+    "kv_transfer_params",
+];
+
+/// Finds the outputs of an answer (`member` is `message`) or chunk (`delta`).
+pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
+    for (key, value) in root.entries() {
+        if key.is_str("choices") {
+            for (at, choice) in value.items().enumerate() {
+                one_choice(choice, at, member, found);
+            }
+        } else if !STRUCTURE.iter().any(|name| key.is_str(name)) {
+            other(key, value, 0, found);
+        }
+    }
+}
+
+/// `index` of a choice, else its place in the list.
+pub(super) fn index(choice: Node<'_>, place: usize) -> u32 {
+    let written = choice.get("index").and_then(|node| node.as_u64());
+    let index = written.unwrap_or(place as u64);
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn one_choice(choice: Node<'_>, place: usize, member: &str, found: &mut Found) {
+    let number = index(choice, place);
+    for (key, value) in choice.entries() {
+        let name = key.as_str().unwrap_or_default();
+        match &*name {
+            "index" | "finish_reason" | "stop_reason" | "native_finish_reason" => {}
+            // Repeats the text token by token; goes when the text is changed.
+            "logprobs" => {}
+            "text" => push(number, Channel::Text, value, found),
+            name if name == member => message(value, number, found),
+            _ => other(key, value, number, found),
+        }
+    }
+}
+
+fn push(choice: u32, channel: Channel, node: Node<'_>, found: &mut Found) {
+    match node.kind() {
+        Kind::String => found.outputs.push(Output {
+            choice,
+            channel,
+            node: node.id(),
+        }),
+        _ => below(node, choice, channel, found),
+    }
+}
+
+fn other(key: Node<'_>, node: Node<'_>, choice: u32, found: &mut Found) {
+    push(choice, Channel::other(0, key), node, found);
+}
+
+/// Every string below `node`.
+fn below(node: Node<'_>, choice: u32, channel: Channel, found: &mut Found) {
+    for item in node.items() {
+        push(choice, channel, item, found);
+    }
+    for (key, value) in node.entries() {
+        if !key.is_str("type") || value.kind() != Kind::String {
+            push(choice, channel.below(key), value, found);
+        }
+    }
+}
+
+fn message(message: Node<'_>, choice: u32, found: &mut Found) {
+    for (key, value) in message.entries() {
+        let name = key.as_str().unwrap_or_default();
+        match &*name {
+            "role" if value.kind() == Kind::String => {}
+            "content" => content(value, choice, found),
+            "refusal" => push(choice, Channel::Refusal, value, found),
+            "reasoning_content" | "reasoning" | "thinking" => {
+                push(choice, Channel::Reasoning, value, found);
+            }
+            "tool_calls" => {
+                for (place, call) in value.items().enumerate() {
+                    tool_call(call, index(call, place), choice, found);
+                }
+            }
+            "function_call" => call(value, 0, choice, found),
+            "audio" => audio(value, choice, found),
+            "images" => found.opaque.push(OpaquePart {
+                kind: OpaqueKind::Image,
+                node: value.id(),
+            }),
+            "reasoning_details" => reasoning_details(value, choice, found),
+            _ => other(key, value, choice, found),
+        }
+    }
+}
+
+fn content(content: Node<'_>, choice: u32, found: &mut Found) {
+    if content.kind() != Kind::Array {
+        return push(choice, Channel::Text, content, found);
+    }
+    for part in content.items() {
+        for (key, value) in part.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "type" if value.kind() == Kind::String => {}
+                "text" => push(choice, Channel::Text, value, found),
+                "refusal" => push(choice, Channel::Refusal, value, found),
+                "thinking" | "reasoning" => push(choice, Channel::Reasoning, value, found),
+                "signature" => opaque(OpaqueKind::Reasoning, value, found),
+                "image_url" => opaque(OpaqueKind::Image, value, found),
+                _ => other(key, value, choice, found),
+            }
+        }
+        if part.kind() != Kind::Object {
+            push(choice, Channel::Text, part, found);
+        }
+    }
+}
+
+fn opaque(kind: OpaqueKind, node: Node<'_>, found: &mut Found) {
+    let node = node.id();
+    found.opaque.push(OpaquePart { kind, node });
+}
+
+fn tool_call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
+    for (key, value) in node.entries() {
+        let name = key.as_str().unwrap_or_default();
+        match &*name {
+            "id" | "type" | "index" => {}
+            "function" | "custom" => call(value, number, choice, found),
+            _ => other(key, value, choice, found),
+        }
+    }
+}
+
+fn call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
+    for (key, value) in node.entries() {
+        let channel = match () {
+            () if key.is_str("name") => Channel::ToolName(number),
+            () if key.is_str("arguments") || key.is_str("input") => Channel::ToolArguments(number),
+            () => Channel::other(0, key),
+        };
+        push(choice, channel, value, found);
+    }
+}
+
+fn audio(node: Node<'_>, choice: u32, found: &mut Found) {
+    for (key, value) in node.entries() {
+        let name = key.as_str().unwrap_or_default();
+        match &*name {
+            "id" | "expires_at" => {}
+            "data" => opaque(OpaqueKind::Audio, value, found),
+            "transcript" => push(choice, Channel::AudioTranscript, value, found),
+            _ => other(key, value, choice, found),
+        }
+    }
+}
+
+fn reasoning_details(node: Node<'_>, choice: u32, found: &mut Found) {
+    for item in node.items() {
+        for (key, value) in item.entries() {
+            let name = key.as_str().unwrap_or_default();
+            match &*name {
+                "type" | "id" | "format" | "index" => {}
+                "data" | "signature" => opaque(OpaqueKind::Reasoning, value, found),
+                _ => push(choice, Channel::Reasoning, value, found),
+            }
+        }
+    }
+}
+
+/// Sets `logprobs` of a choice to null.
+pub(super) fn drop_logprobs(edits: &mut Edits, root: Node<'_>, choice: u32) {
+    let choices = root
+        .get("choices")
+        .into_iter()
+        .flat_map(|list| list.items());
+    for (place, node) in choices.enumerate() {
+        let logprobs = node.get("logprobs").filter(|logprobs| !logprobs.is_null());
+        if let Some(logprobs) = logprobs.filter(|_| index(node, place) == choice) {
+            edits.replace_raw(logprobs, *b"null");
+        }
+    }
+}

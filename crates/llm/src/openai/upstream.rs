@@ -1,0 +1,67 @@
+//! The structural edits between the body as received and the body that is sent on.
+
+use super::fields;
+use crate::edit::Edits;
+use crate::json;
+use crate::provider::Provider;
+use crate::scan::{Doc, Kind, Node};
+
+/// Where a request goes: what the edits depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The model name of the provider.
+    pub model: &'a str,
+    /// The provider's rules.
+    pub provider: &'a Provider,
+}
+
+/// Edits common to all routes: model, gateway members, the provider's quirks.
+pub(crate) fn edits(doc: &Doc, target: &Target<'_>) -> Edits {
+    let mut edits = Edits::new();
+    let root = doc.root();
+    let quirks = &target.provider.quirks;
+    let mut has_model = false;
+    for (key, value) in root.entries() {
+        let name = key.as_str().unwrap_or_default();
+        if name == "model" {
+            has_model = true;
+            if !value.is_str(target.model) {
+                edits.replace_raw(value, json::string(target.model));
+            }
+        } else if fields::gateway_extra(&name) || quirks.dropped.contains(&&*name) {
+            edits.remove_entry(root, key);
+        } else if let Some((_, new)) = quirks.renamed.iter().find(|(old, _)| *old == name) {
+            rename(&mut edits, root, key, new);
+        }
+    }
+    if !has_model {
+        // The root is an object: checked when the request was parsed.
+        let _ = edits.set_member(root, "model", json::string(target.model));
+    }
+    edits
+}
+
+/// Gives a member its other name, unless the body has that one already: then the
+/// member under the other name counts and this one goes.
+fn rename(edits: &mut Edits, root: Node<'_>, key: Node<'_>, new: &str) {
+    if root.get(new).is_some() {
+        edits.remove_entry(root, key);
+    } else {
+        edits.replace_raw(key, json::string(new));
+    }
+}
+
+/// Makes the upstream send usage with a stream.
+pub(crate) fn force_usage(edits: &mut Edits, root: Node<'_>) {
+    match root.get("stream_options") {
+        Some(options) if options.kind() == Kind::Object => {
+            let asked = options.get("include_usage").and_then(|v| v.as_bool());
+            if asked != Some(true) {
+                let _ = edits.set_member(options, "include_usage", *b"true");
+            }
+        }
+        _ => {
+            let _ = edits.set_member(root, "stream_options", *b"{\"include_usage\":true}");
+        }
+    }
+}

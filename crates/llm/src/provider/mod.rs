@@ -1,0 +1,153 @@
+//! Providers that speak the OpenAI wire format, and their quirks.
+
+mod table;
+
+pub use table::PROVIDERS;
+
+/// How a provider is told apart from plain OpenAI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Provider {
+    /// The prefix in model names (`groq` in `groq/llama-3`).
+    pub name: &'static str,
+    /// Documented public base URL, up to and without `/chat/completions`; `None` if the
+    /// operator must give one.
+    pub api_base: Option<&'static str>,
+    /// Environment variable that holds the key by custom; empty if there is none.
+    pub key_env: &'static str,
+    /// Environment variables that may hold the base URL.
+    pub base_env: &'static [&'static str],
+    /// Whether a key is needed.
+    pub key: KeyRule,
+    /// Differences in the body.
+    pub quirks: Quirks,
+}
+
+/// Whether calls carry a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRule {
+    /// Without a key the provider refuses.
+    Required,
+    /// Local servers: sent if configured.
+    Optional,
+}
+
+/// Differences in the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quirks {
+    /// Members the provider refuses and whose loss changes no meaning.
+    pub dropped: &'static [&'static str],
+    /// Members under another name: (OpenAI's, the provider's).
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// How usage comes with a stream.
+    pub stream_usage: StreamUsage,
+}
+
+/// How usage comes with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// Asked for with `stream_options.include_usage`.
+    OnRequest,
+    /// Always sent; `stream_options` is refused, so it is removed.
+    Always,
+}
+
+/// A route of the OpenAI format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `/chat/completions`
+    ChatCompletions,
+    /// `/embeddings`
+    Embeddings,
+    /// `/models`
+    Models,
+}
+
+impl Route {
+    /// The path below the base URL.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Route::ChatCompletions => "/chat/completions",
+            Route::Embeddings => "/embeddings",
+            Route::Models => "/models",
+        }
+    }
+}
+
+impl Provider {
+    /// The URL of a route below `api_base`. A base that already ends with the route is
+    /// taken as it is; slashes at the end do not matter.
+    #[must_use]
+    pub fn url(&self, api_base: &str, route: Route) -> String {
+        let base = api_base.trim_end_matches('/');
+        match base.ends_with(route.path()) {
+            true => base.to_owned(),
+            false => format!("{base}{}", route.path()),
+        }
+    }
+
+    /// The provider with this prefix.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Provider> {
+        PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+}
+
+/// A model name taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Who serves it.
+    pub provider: &'static Provider,
+    /// The model name to send.
+    pub upstream_model: String,
+}
+
+/// A model name that leads to no provider of this format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// A known provider whose wire format is not built.
+    #[error("provider {0} is not available in this version")]
+    NotBuilt(&'static str),
+    /// Nothing says which provider is meant.
+    #[error("no provider for model '{0}': write it as provider/model, for example openai/{0}")]
+    Unknown(String),
+}
+
+/// Who serves `model`. `custom_llm_provider` wins over a prefix (a prefix equal to it is
+/// cut off); a name without prefix is guessed as LiteLLM does for the best-known
+/// families.
+///
+/// # Errors
+/// [`Unresolved`] if the provider is not built or not known.
+pub fn resolve(model: &str, custom_llm_provider: Option<&str>) -> Result<Resolved, Unresolved> {
+    if let Some(name) = custom_llm_provider.filter(|name| !name.is_empty()) {
+        let prefix = model.split_once('/').filter(|(prefix, _)| *prefix == name);
+        return with_name(name, prefix.map_or(model, |(_, rest)| rest))
+            .unwrap_or_else(|| Err(Unresolved::Unknown(name.to_owned())));
+    }
+    if let Some((prefix, rest)) = model.split_once('/')
+        && let Some(result) = with_name(prefix, rest)
+    {
+        return result;
+    }
+    guess(model)
+}
+
+fn with_name(name: &str, model: &str) -> Option<Result<Resolved, Unresolved>> {
+    if let Some(provider) = Provider::named(name) {
+        let upstream_model = model.to_owned();
+        return Some(Ok(Resolved {
+            provider,
+            upstream_model,
+        }));
+    }
+    let other = table::NOT_BUILT.iter().find(|other| **other == name)?;
+    Some(Err(Unresolved::NotBuilt(other)))
+}
+
+fn guess(model: &str) -> Result<Resolved, Unresolved> {
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| model.starts_with(prefix));
+    let found = table::GUESSES.iter().find(|(prefixes, _)| starts(prefixes));
+    let named = found.and_then(|(_, name)| with_name(name, model));
+    named.unwrap_or_else(|| Err(Unresolved::Unknown(model.to_owned())))
+}
