@@ -12,6 +12,10 @@ import litellm  # noqa: E402
 from gateway import BLOCKED_WORD, GatewayCase  # noqa: E402
 
 
+# No advertising between the results.
+litellm.suppress_debug_info = True
+
+
 def say(text):
     return [{"role": "user", "content": text}]
 
