@@ -1,1 +1,136 @@
 //! Detectors and maskers over text, streaming windows included. Pure.
+//!
+//! A [`Check`] sees decoded text and returns a [`Verdict`]; over a stream the same check
+//! works as a [`StreamCheck`], whose result does not depend on how the text was cut.
+//! Findings say where and by which rule, never what was matched.
+
+mod automaton;
+mod fold;
+pub mod fuzz;
+mod stream;
+mod words;
+
+use std::borrow::Cow;
+
+pub use stream::StreamWindow;
+pub use words::{BlockedWords, BuildError, DEFAULT_TAG, Word};
+
+/// What a rule does. Block is the stronger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// Replace the matched text.
+    Mask,
+    /// Refuse the whole text.
+    Block,
+}
+
+impl Action {
+    /// `mask` or `block`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Mask => "mask",
+            Action::Block => "block",
+        }
+    }
+}
+
+/// A place where a rule matched. Holds no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Finding {
+    /// First byte in the decoded text (of the whole stream, for streams).
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// Index of the rule within its check.
+    pub rule: u32,
+    /// What the rule does.
+    pub action: Action,
+}
+
+/// The result of a check over one whole text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// Everything found, by end offset. Ends with the blocking finding, if any: what
+    /// follows it was not looked at.
+    pub findings: Vec<Finding>,
+    /// The finding that refuses the text.
+    pub blocked: Option<Finding>,
+    /// The text after masking; `None` if it is unchanged or blocked.
+    pub masked: Option<String>,
+}
+
+impl Verdict {
+    /// Nothing found.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// How much text a check needs to see at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// A match spans at most this many bytes; a candidate that outgrows it counts as a
+    /// match. Streams are held back by at most this much.
+    Window(usize),
+    /// Only the whole text can be judged.
+    Whole,
+}
+
+/// What a rule is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule<'a> {
+    /// The keyword or pattern, as configured. Equal to matched text for keywords: not
+    /// for records or logs.
+    pub pattern: &'a str,
+    /// The operator's description.
+    pub description: Option<&'a str>,
+    /// What it does.
+    pub action: Action,
+}
+
+/// A local check over text.
+pub trait Check: Send + Sync + std::fmt::Debug {
+    /// The name under which the check is configured and recorded.
+    fn name(&self) -> &str;
+
+    /// How much text it needs to see at once.
+    fn reach(&self) -> Reach;
+
+    /// The rule with this index ([`Finding::rule`]).
+    fn rule(&self, index: u32) -> Option<Rule<'_>>;
+
+    /// Looks at one whole text.
+    fn scan(&self, text: &str) -> Verdict;
+
+    /// The same check for one text that arrives in pieces. `None` if its reach is
+    /// [`Reach::Whole`].
+    fn stream(&self) -> Option<Box<dyn StreamCheck>>;
+}
+
+/// A check at work on one text that arrives in pieces: one per choice and channel.
+pub trait StreamCheck: Send + std::fmt::Debug {
+    /// Takes the next piece; gives what may be delivered now.
+    fn push<'a>(&mut self, piece: &'a str) -> Emit<'a>;
+
+    /// The end of the text; gives what was held back.
+    fn finish(&mut self) -> Emit<'static>;
+
+    /// Bytes held back now.
+    fn held(&self) -> usize;
+}
+
+/// What may be delivered after a piece.
+///
+/// Concatenated over all pieces, the texts are the masked text of [`Check::scan`]; if the
+/// check blocks, they are the part of it before the blocked match was in sight.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Emit<'a> {
+    /// Text to deliver. Borrowed if it is the piece itself, unchanged.
+    pub text: Cow<'a, str>,
+    /// Findings completed by this piece; offsets count from the start of the stream.
+    pub findings: Vec<Finding>,
+    /// Set from the piece on that completes a blocked match: deliver nothing more.
+    pub blocked: Option<Finding>,
+}

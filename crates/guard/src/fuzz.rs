@@ -1,0 +1,1 @@
+//! Fuzz bodies: plain functions over bytes that say what promise was broken.

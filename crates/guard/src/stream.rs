@@ -1,0 +1,252 @@
+//! Blocked words over text that arrives in pieces.
+//!
+//! The text is processed character by character; the borders of pieces are invisible.
+//! That the result is the same for every way of cutting the text therefore holds by
+//! construction. A character is released as soon as the automaton's depth says that no
+//! match can begin at or before it.
+
+use crate::fold::fold;
+use crate::words::Inner;
+use crate::{Action, Emit, Finding, StreamCheck};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::automaton::{Hit, State};
+
+/// A character that is held back.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    c: char,
+    /// Byte offset in the text.
+    at: usize,
+    /// Byte offset in the folded text.
+    folded: usize,
+    /// Skipped by folding.
+    invisible: bool,
+}
+
+/// A [`crate::BlockedWords`] check at work on one text: one per choice and channel.
+#[derive(Debug)]
+pub struct StreamWindow {
+    words: Arc<Inner>,
+    state: State,
+    /// Bytes read.
+    at: usize,
+    /// Bytes read, after folding.
+    folded: usize,
+    held: VecDeque<Held>,
+    /// Masked ranges that begin in held text; disjoint, in order.
+    masked: VecDeque<(usize, usize)>,
+    /// Text before this offset is replaced by a tag that is already out.
+    masked_until: usize,
+    blocked: Option<Finding>,
+}
+
+impl StreamWindow {
+    pub(crate) fn new(words: Arc<Inner>) -> StreamWindow {
+        StreamWindow {
+            words,
+            state: State::default(),
+            at: 0,
+            folded: 0,
+            held: VecDeque::new(),
+            masked: VecDeque::new(),
+            masked_until: 0,
+            blocked: None,
+        }
+    }
+
+    fn step(&mut self, c: char, out: &mut String, findings: &mut Vec<Finding>) {
+        let held = Held {
+            c,
+            at: self.at,
+            folded: self.folded,
+            invisible: false,
+        };
+        self.at = self.at.saturating_add(c.len_utf8());
+        match fold(c) {
+            None => self.held.push_back(Held {
+                invisible: true,
+                ..held
+            }),
+            Some(folded) => {
+                self.held.push_back(held);
+                let mut buffer = [0; 4];
+                for &byte in folded.encode_utf8(&mut buffer).as_bytes() {
+                    self.state = self.words.automaton.next(self.state, byte);
+                    self.folded = self.folded.saturating_add(1);
+                }
+                self.look(findings);
+            }
+        }
+        if self.blocked.is_none() {
+            self.check_window(findings);
+        }
+        if self.blocked.is_none() {
+            self.release(out);
+        }
+    }
+
+    /// Takes the matches that end with the last character.
+    fn look(&mut self, findings: &mut Vec<Finding>) {
+        if let Some(hit) = self.words.automaton.block(self.state) {
+            let finding = self.finding(hit, Action::Block);
+            findings.push(finding);
+            self.blocked = Some(finding);
+        } else if let Some(hit) = self.words.automaton.mask(self.state) {
+            let finding = self.finding(hit, Action::Mask);
+            findings.push(finding);
+            self.mask(finding.start, finding.end);
+        }
+    }
+
+    fn finding(&self, hit: Hit, action: Action) -> Finding {
+        let folded = self.folded.saturating_sub(hit.length as usize);
+        // Invisible characters share the folded offset of the visible one after them.
+        let after = self.held.partition_point(|held| held.folded <= folded);
+        let first = self.held.get(after.saturating_sub(1));
+        let start = first.map_or(self.at, |held| held.at);
+        Finding {
+            start,
+            end: self.at,
+            rule: hit.rule,
+            action,
+        }
+    }
+
+    /// A candidate that outgrows the window counts as a match.
+    fn check_window(&mut self, findings: &mut Vec<Finding>) {
+        let start = self.held.front().map_or(self.at, |held| held.at);
+        let Some((action, rule)) = self.words.automaton.candidate(self.state) else {
+            return;
+        };
+        if self.at.saturating_sub(start) <= self.words.window {
+            return;
+        }
+        let finding = Finding {
+            start,
+            end: self.at,
+            rule,
+            action,
+        };
+        findings.push(finding);
+        match action {
+            Action::Block => self.blocked = Some(finding),
+            Action::Mask => {
+                self.mask(start, self.at);
+                self.state = State::default();
+            }
+        }
+    }
+
+    /// Marks a range that ends at the last character.
+    fn mask(&mut self, mut start: usize, end: usize) {
+        if start < self.masked_until {
+            self.masked_until = end;
+            self.masked.clear();
+            return;
+        }
+        while let Some(last) = self.masked.pop_back() {
+            if last.1 <= start {
+                self.masked.push_back(last);
+                break;
+            }
+            start = start.min(last.0);
+        }
+        self.masked.push_back((start, end));
+    }
+
+    /// Lets go of what no match can begin in.
+    fn release(&mut self, out: &mut String) {
+        let depth = self.words.automaton.depth(self.state) as usize;
+        let keep = self.folded.saturating_sub(depth);
+        while let Some(held) = self.held.front().copied() {
+            let before = held.folded < keep || (held.invisible && held.folded == keep);
+            if !before {
+                break;
+            }
+            self.held.pop_front();
+            self.deliver(held, out);
+        }
+    }
+
+    fn deliver(&mut self, held: Held, out: &mut String) {
+        if held.at < self.masked_until {
+            return;
+        }
+        match self.masked.front() {
+            Some(&(start, end)) if start <= held.at => {
+                self.masked.pop_front();
+                self.masked_until = end;
+                out.push_str(&self.words.tag);
+            }
+            _ => out.push(held.c),
+        }
+    }
+
+    /// Copies leading text that cannot be part of any match.
+    fn skip_clean<'a>(&mut self, rest: &'a str, out: &mut String) -> &'a str {
+        if !self.state.is_root() || !self.held.is_empty() {
+            return rest;
+        }
+        let automaton = &self.words.automaton;
+        let clean = rest.bytes().take_while(|byte| {
+            byte.is_ascii()
+                && automaton
+                    .next(State::default(), byte.to_ascii_lowercase())
+                    .is_root()
+        });
+        let length = clean.count();
+        let (clean, rest) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        out.push_str(clean);
+        self.at = self.at.saturating_add(length);
+        self.folded = self.folded.saturating_add(length);
+        rest
+    }
+}
+
+impl StreamCheck for StreamWindow {
+    fn push<'a>(&mut self, piece: &'a str) -> Emit<'a> {
+        let mut out = String::new();
+        let mut findings = Vec::new();
+        let mut rest = piece;
+        while self.blocked.is_none() {
+            rest = self.skip_clean(rest, &mut out);
+            let mut letters = rest.chars();
+            let Some(c) = letters.next() else { break };
+            self.step(c, &mut out, &mut findings);
+            rest = letters.as_str();
+        }
+        let text = if out == piece {
+            Cow::Borrowed(piece)
+        } else {
+            Cow::Owned(out)
+        };
+        Emit {
+            text,
+            findings,
+            blocked: self.blocked,
+        }
+    }
+
+    fn finish(&mut self) -> Emit<'static> {
+        let mut out = String::new();
+        if self.blocked.is_none() {
+            self.state = State::default();
+            while let Some(held) = self.held.pop_front() {
+                self.deliver(held, &mut out);
+            }
+        }
+        Emit {
+            text: Cow::Owned(out),
+            findings: Vec::new(),
+            blocked: self.blocked,
+        }
+    }
+
+    fn held(&self) -> usize {
+        let start = self.held.front().map_or(self.at, |held| held.at);
+        self.at.saturating_sub(start)
+    }
+}

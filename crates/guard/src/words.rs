@@ -1,0 +1,178 @@
+//! Blocked words: LiteLLM's `litellm_content_filter` with `blocked_words`.
+//!
+//! Semantics: a keyword matches wherever it occurs as a substring, also inside longer
+//! words, without regard to case (LiteLLM's rule for `blocked_words`); see the folding
+//! rules in `fold.rs` for what is the same character. Overlapping matches: a blocking
+//! match wins over every masking one; masking matches that share characters are replaced
+//! by one tag, matches that only touch by one tag each.
+
+use crate::automaton::Automaton;
+use crate::fold::fold_into;
+use crate::stream::StreamWindow;
+use crate::{Action, Check, Reach, Rule, StreamCheck, Verdict};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
+use std::sync::Arc;
+
+/// What masked text is replaced by unless configured otherwise.
+pub const DEFAULT_TAG: &str = "[KEYWORD_REDACTED]";
+
+/// Longest keyword, in characters.
+const MAX_KEYWORD: usize = 1024;
+
+/// Bytes of invisible characters inside one match before it counts as a match anyway.
+const SLACK: usize = 256;
+
+/// One entry of `blocked_words`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The word or phrase.
+    pub keyword: String,
+    /// What to do about it.
+    pub action: Action,
+    /// The operator's description.
+    pub description: Option<String>,
+}
+
+/// A list that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The keyword is empty, or consists of invisible characters only.
+    #[error("blocked_words[{0}]: the keyword has no visible character")]
+    EmptyKeyword(usize),
+    /// The keyword is too long.
+    #[error("blocked_words[{0}]: the keyword is longer than {MAX_KEYWORD} characters")]
+    KeywordTooLong(usize),
+    /// The tag would break JSON that it is put into.
+    #[error("keyword_redaction_tag: quotes, backslashes and control characters are not possible")]
+    UnsafeTag,
+    /// The list is too large to search for.
+    #[error("blocked_words: the list is too large")]
+    ListTooLarge,
+}
+
+/// The check.
+#[derive(Debug, Clone)]
+pub struct BlockedWords {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    name: String,
+    words: Vec<Word>,
+    pub(crate) tag: String,
+    pub(crate) automaton: Automaton,
+    /// Finds out fast that there is nothing to find; over folded text.
+    quick: AhoCorasick,
+    /// Most bytes held back.
+    pub(crate) window: usize,
+}
+
+impl BlockedWords {
+    /// Compiles a list. `tag` replaces masked text ([`DEFAULT_TAG`] if `None`).
+    ///
+    /// # Errors
+    /// A [`BuildError`] that names the entry.
+    pub fn new(name: &str, words: Vec<Word>, tag: Option<&str>) -> Result<Self, BuildError> {
+        let tag = tag.unwrap_or(DEFAULT_TAG);
+        if tag.contains(|c: char| c.is_control() || c == '"' || c == '\\') {
+            return Err(BuildError::UnsafeTag);
+        }
+        let mut patterns = Vec::with_capacity(words.len());
+        for (index, word) in words.iter().enumerate() {
+            if word.keyword.chars().nth(MAX_KEYWORD).is_some() {
+                return Err(BuildError::KeywordTooLong(index));
+            }
+            let mut folded = String::with_capacity(word.keyword.len());
+            fold_into(&word.keyword, &mut folded);
+            if folded.trim().is_empty() {
+                return Err(BuildError::EmptyKeyword(index));
+            }
+            patterns.push((folded, word.action));
+        }
+        let quick = AhoCorasickBuilder::new()
+            .ascii_case_insensitive(true)
+            .build(patterns.iter().map(|(pattern, _)| pattern))
+            .map_err(|_| BuildError::ListTooLarge)?;
+        let longest = patterns.iter().map(|(pattern, _)| pattern.len()).max();
+        // A folded byte stands for at most four bytes of text.
+        let window = longest.unwrap_or(0).saturating_mul(4).saturating_add(SLACK);
+        let inner = Inner {
+            name: name.to_owned(),
+            tag: tag.to_owned(),
+            automaton: Automaton::new(&patterns),
+            words,
+            quick,
+            window,
+        };
+        Ok(BlockedWords {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The compiled list, for a stream.
+    #[must_use]
+    pub fn window(&self) -> StreamWindow {
+        StreamWindow::new(Arc::clone(&self.inner))
+    }
+
+    /// The entries, in order of [`crate::Finding::rule`].
+    #[must_use]
+    pub fn words(&self) -> &[Word] {
+        &self.inner.words
+    }
+
+    /// Whether the slow, exact way can be left out.
+    fn surely_clean(&self, text: &str) -> bool {
+        if text.is_ascii() {
+            return !self.inner.quick.is_match(text);
+        }
+        let mut folded = String::with_capacity(text.len());
+        let skipped = fold_into(text, &mut folded);
+        // With few invisible characters no candidate can outgrow the window.
+        skipped <= SLACK && !self.inner.quick.is_match(&folded)
+    }
+}
+
+impl Check for BlockedWords {
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Window(self.inner.window)
+    }
+
+    fn rule(&self, index: u32) -> Option<Rule<'_>> {
+        let word = self.inner.words.get(index as usize)?;
+        Some(Rule {
+            pattern: &word.keyword,
+            description: word.description.as_deref(),
+            action: word.action,
+        })
+    }
+
+    fn scan(&self, text: &str) -> Verdict {
+        if self.surely_clean(text) {
+            return Verdict::default();
+        }
+        let mut window = self.window();
+        let first = window.push(text);
+        let mut masked = first.text.into_owned();
+        let mut findings = first.findings;
+        let last = window.finish();
+        masked.push_str(&last.text);
+        findings.extend(last.findings);
+        let blocked = first.blocked;
+        let changed = blocked.is_none() && masked != text;
+        Verdict {
+            findings,
+            blocked,
+            masked: changed.then_some(masked),
+        }
+    }
+
+    fn stream(&self) -> Option<Box<dyn StreamCheck>> {
+        Some(Box::new(self.window()))
+    }
+}
