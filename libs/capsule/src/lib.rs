@@ -11,6 +11,8 @@ mod key;
 pub mod keyring;
 mod model;
 mod time;
+pub mod uri;
+pub mod validate;
 pub mod verify;
 
 pub use draft::{

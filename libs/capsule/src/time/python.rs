@@ -74,10 +74,12 @@ fn is_normal_offset(offset: &[u8]) -> bool {
     };
     let zero = |digits: &[u8]| digits.iter().all(|byte| matches!(byte, b'0' | b':' | b'.'));
     let tail = |from: usize| offset.get(from..).unwrap_or_default();
+    let head = |to: usize| offset.get(1..to).unwrap_or_default();
     let shape = match offset.len() {
         6 => signed(b"00:00"),
         9 => signed(b"00:00:00") && !zero(tail(6)),
-        16 => signed(b"00:00:00.000000") && !zero(tail(9)),
+        // Below one second an offset is taken for none.
+        16 => signed(b"00:00:00.000000") && !zero(tail(9)) && !zero(head(9)),
         _ => false,
     };
     // An offset of nothing is written as plus.
@@ -192,62 +194,85 @@ fn read_time(bytes: &[u8]) -> Option<(i64, Option<i64>)> {
     let zone = bytes
         .iter()
         .position(|byte| matches!(byte, b'+' | b'-' | b'Z'));
-    let (clock, zone) = match zone {
-        Some(at) => bytes.split_at_checked(at)?,
-        None => (bytes, &[][..]),
-    };
-    let (hour, minute, second, micros) = read_clock(clock)?;
-    if hour > 23 || minute > 59 || second > 59 {
+    let clock = read_clock(bytes, zone.unwrap_or(bytes.len()))?;
+    let in_range = clock.hour <= 23 && clock.minute <= 59 && clock.second <= 59;
+    if !in_range || (zone.is_none() && clock.leftover) {
         return None;
     }
-    let time = ((hour * 60 + minute) * 60 + second) * SECOND + micros;
-    let offset = match zone.split_first() {
+    let offset = match bytes.get(zone.unwrap_or(bytes.len())..)?.split_first() {
         None => None,
-        Some((b'Z', [])) => Some(0),
-        Some((b'Z', _)) => return None,
+        Some((b'Z', after)) => after.is_empty().then_some(Some(0))?,
         Some((sign, digits)) => {
-            let (hour, minute, second, micros) = read_clock(digits)?;
-            let size = ((hour * 60 + minute) * 60 + second) * SECOND + micros;
-            if size >= 86_400 * SECOND {
+            let offset = read_clock(digits, digits.len())?;
+            let size = offset.micros();
+            if offset.leftover || size >= 86_400 * SECOND {
                 return None;
             }
+            // An offset below one second is taken for none.
+            let size = if size < SECOND { 0 } else { size };
             Some(if *sign == b'-' { -size } else { size })
         }
     };
-    Some((time, offset))
+    Some((clock.micros(), offset))
 }
 
-/// `HH[:MM[:SS[(.|,)f+]]]` with the colons all there or all missing.
-fn read_clock(bytes: &[u8]) -> Option<(i64, i64, i64, i64)> {
-    let (hour, rest) = number(bytes, 2)?;
-    let colons = rest.first() == Some(&b':');
-    let mut fields = [0; 2];
-    let mut rest = rest;
-    for field in &mut fields {
-        if matches!(rest.first(), None | Some(b'.' | b',')) {
-            break;
-        }
-        let digits = match (colons, rest.first()) {
-            (true, Some(b':')) => rest.get(1..)?,
-            (false, Some(b'0'..=b'9')) => rest,
-            _ => return None,
-        };
-        (*field, rest) = number(digits, 2)?;
+struct Clock {
+    hour: i64,
+    minute: i64,
+    second: i64,
+    micros: i64,
+    /// Something follows what was read; Python minds only where no offset does.
+    leftover: bool,
+}
+
+impl Clock {
+    fn micros(&self) -> i64 {
+        ((self.hour * 60 + self.minute) * 60 + self.second) * SECOND + self.micros
     }
-    let [minute, second] = fields;
-    let micros = match rest.split_first() {
-        None => 0,
-        Some((b'.' | b',', digits)) => {
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
-            let six = digits.iter().copied().chain(std::iter::repeat(b'0'));
-            six.take(6)
-                .fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
+}
+
+/// `HH[:MM[:SS[(.|,)f+]]]` with the colons all there or all missing, before `end`.
+///
+/// Python tolerates some spellings that this pattern does not show, such as a stray character before the
+/// offset, or a colon before the fraction; so does this function, step by step.
+fn read_clock(bytes: &[u8], end: usize) -> Option<Clock> {
+    let digits = |from: usize, count: usize| number(bytes.get(from..)?, count).map(|read| read.0);
+    let mut fields = [0; 3];
+    let mut at = 0;
+    let mut colons = false;
+    for (index, field) in fields.iter_mut().enumerate() {
+        *field = digits(at, 2)?;
+        let next = bytes.get(at + 2).copied();
+        at += 3;
+        if index == 0 {
+            colons = next == Some(b':');
         }
-        Some(_) => return None,
-    };
-    Some((hour, minute, second, micros))
+        if at >= end {
+            return Some(clock(fields, 0, next.is_some()));
+        }
+        match next {
+            Some(b':') if colons => {}
+            Some(b'.' | b',') => break,
+            _ if !colons => at -= 1,
+            _ => return None,
+        }
+    }
+    let width = (end - at).min(6);
+    let scale: i64 = std::iter::repeat_n(10, 6 - width).product();
+    let micros = digits(at, width)? * scale;
+    let rest = bytes.get(at + width..).unwrap_or_default();
+    let leftover = rest.iter().any(|byte| !byte.is_ascii_digit());
+    Some(clock(fields, micros, leftover))
+}
+
+fn clock([hour, minute, second]: [i64; 3], micros: i64, leftover: bool) -> Clock {
+    Clock {
+        hour,
+        minute,
+        second,
+        micros,
+        leftover,
+    }
 }
 
 /// The number of the first `width` bytes, which must be digits, and what follows them.

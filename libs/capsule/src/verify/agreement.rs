@@ -136,8 +136,8 @@ fn capsule_type(document: &Object) -> Result<CapsuleType, RecordError> {
     }
 }
 
-/// A UUID in any of the spellings that Python reads.
-fn read_uuid(text: &str) -> Option<Id> {
+/// A UUID in any of the spellings that Python documents.
+pub(crate) fn read_uuid(text: &str) -> Option<Id> {
     let bare = text.replace("urn:", "").replace("uuid:", "");
     let digits = bare.trim_matches(['{', '}']).replace('-', "");
     crate::hex::decode(digits.as_bytes()).map(Id::from_bytes)

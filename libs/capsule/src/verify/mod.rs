@@ -11,6 +11,7 @@ use crate::hash::Hash;
 use crate::hex;
 use crate::key::PublicKey;
 
+pub(crate) use agreement::read_uuid;
 pub use keys::Keys;
 pub use record::{ColumnMismatch, Columns, Record, RecordError, Seal};
 
@@ -87,7 +88,7 @@ pub struct Failure {
     pub message: Cow<'static, str>,
     /// Set when everything that was checked is good (the hash by [`verify_content`], hash and signature
     /// by [`verify`]), and the reference refuses the record only for its form.
-    pub normal_form: Option<NotNormalForm>,
+    pub normal_form: Option<Box<NotNormalForm>>,
 }
 
 impl Failure {
@@ -238,7 +239,7 @@ fn compare_content(record: &Record, hash: &Hash) -> Result<(), Failure> {
             "recomputed hash does not match stored hash",
         )),
         (Some(form), same) => Err(Failure {
-            normal_form: same.then(|| form.clone()),
+            normal_form: same.then(|| Box::new(form.clone())),
             ..Failure::new(
                 ResultCode::HashMismatch,
                 "capsule content was changed after it was loaded from storage",
