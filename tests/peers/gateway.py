@@ -206,8 +206,8 @@ class GatewayCase(unittest.TestCase):
         calls = [r for r in cls.gateway.records() if r["type"] == "chat"]
         assert not [r for r in calls if r["outcome"]["status"] in ("unknown", "pending")], calls
         # What the provider saw and what the ledger says are the same number of calls.
-        sent = [r for r in calls if r["execution"]["tool_calls"]]
-        assert len(sent) >= cls.upstream.mark(), (len(sent), cls.upstream.mark())
+        attempts = sum(len(r["execution"]["tool_calls"][0]["result"]["attempts"]) for r in calls)
+        assert attempts == cls.upstream.mark(), (attempts, cls.upstream.mark())
         text = cls.gateway.errors.read_text()
         for secret in (KEY, cls.gateway.key):
             assert secret not in text, "a secret is in the log"
