@@ -1,0 +1,600 @@
+//! The one thread that commits. It takes what arrived during the last commit as the next batch, and
+//! decides what a failed commit means for each item: opens are refused, settlements are kept.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use capsule::Draft;
+
+use crate::{
+    checkpointer::{Feed, Leaf},
+    clock::Clock,
+    error::{Damage, LedgerError, OpenError, SettleError},
+    intent::{Committed, Opened},
+    journal::{Class, TreeWrite},
+    quarantine,
+    queue::{Shutdown, Taken, merge},
+    sequencer::{Attempt, Failure, Refusal, Sequencer},
+    shared::Shared,
+    system::{Event, Scribe, draft},
+    work::{Hold, Open, Seal, Subject, Work},
+};
+
+/// How often the disk reserve is looked at while it is exhausted.
+const ROOM_POLL: Duration = Duration::from_millis(200);
+
+/// State of the committing thread. Every field is its own.
+pub(crate) struct Committer {
+    pub(crate) sequencer: Sequencer,
+    pub(crate) scribe: Scribe,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) max_batch: usize,
+    pub(crate) max_record_bytes: usize,
+    pub(crate) retry: (Duration, Duration),
+    /// Items that wait for a try or another one, oldest first.
+    pub(crate) held: VecDeque<Work>,
+    pub(crate) tree: Option<TreeWrite>,
+    /// A transaction whose outcome is unknown. Nothing else is tried before it is resolved.
+    pub(crate) unknown: Option<(Vec<Work>, Attempt)>,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) room: bool,
+    pub(crate) shutdown: Option<Shutdown>,
+    /// While a refused item is being searched by halving: size of the next tries, items still in doubt.
+    pub(crate) bisect: Option<(usize, usize)>,
+    /// When the lease must be renewed, for stores whose leases expire.
+    pub(crate) renew_at: Option<Instant>,
+    /// Transactions with unknown outcome that turned out not to be persisted, in a row.
+    pub(crate) lost_commits: u32,
+}
+
+/// After a failure: no try before `until`.
+pub(crate) struct Pause {
+    until: Instant,
+    length: Duration,
+}
+
+/// Why the loop ends.
+enum End {
+    Shutdown(Shutdown),
+    HandlesGone,
+    Stopped(Damage),
+}
+
+impl Committer {
+    /// Runs until shutdown, until no handle is left, or until the chain cannot be continued.
+    pub(crate) fn run(mut self) {
+        let guard = EndGuard(Arc::clone(&self.shared), Arc::clone(&self.feed));
+        let end = self.serve();
+        self.shared.admitting.store(false, Ordering::Release);
+        match end {
+            End::Shutdown(shutdown) => {
+                let result = self.finish();
+                let _gone = shutdown.reply.send(result);
+            }
+            End::HandlesGone => {}
+            End::Stopped(damage) => {
+                tracing::error!(target: "sealgate::ledger", %damage, "the ledger stopped");
+                self.shared.fail(damage.to_string());
+                if let Some(shutdown) = self.shutdown.take() {
+                    let _gone = shutdown.reply.send(Err(damage.into()));
+                }
+            }
+        }
+        drop(guard);
+    }
+
+    fn serve(&mut self) -> End {
+        loop {
+            let taken = self.shared.queue.take(self.deadline());
+            let closed = taken.closed;
+            self.receive(taken);
+            if let Err(damage) = self.keep_lease().and_then(|()| self.step()) {
+                return End::Stopped(damage);
+            }
+            let idle = self.held.is_empty() && self.unknown.is_none() && self.tree.is_none();
+            if closed && (idle || self.pause.is_some()) {
+                return End::HandlesGone;
+            }
+            let settled = idle && self.shared.open_calls.load(Ordering::Acquire) == 0;
+            let due = |shutdown: &mut Shutdown| settled || shutdown.deadline <= Instant::now();
+            if let Some(shutdown) = self.shutdown.take_if(due) {
+                return End::Shutdown(shutdown);
+            }
+        }
+    }
+
+    /// Without its lease this process must not write: another one may have recovered its intents.
+    fn keep_lease(&mut self) -> Result<(), Damage> {
+        let Some(interval) = self.sequencer.journal.lease_interval() else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if self.renew_at.is_some_and(|at| at > now) {
+            return Ok(());
+        }
+        self.renew_at = Some(now + interval);
+        let boot = self.sequencer.boot;
+        match self.sequencer.journal.renew_lease(&boot, self.clock.now()) {
+            Err(error) if error.class == Class::Fatal => Err(Damage::Moved("the lease")),
+            Err(error) => {
+                self.shared.fail(error.to_string());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// When to look again although nothing arrives.
+    fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let waiting = !self.held.is_empty() || self.unknown.is_some() || self.tree.is_some();
+        let retry = match &self.pause {
+            Some(pause) => Some(pause.until),
+            None => waiting.then_some(now),
+        };
+        let room = (!self.room).then(|| now + ROOM_POLL);
+        let shutdown = self.shutdown.as_ref().map(|shutdown| shutdown.deadline);
+        [retry, room, shutdown, self.renew_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn receive(&mut self, taken: Taken) {
+        if let Some(write) = taken.tree {
+            self.tree = Some(merge(self.tree.take(), write));
+        }
+        if let Some(shutdown) = taken.shutdown {
+            self.shutdown = Some(shutdown);
+            self.shared.admitting.store(false, Ordering::Release);
+        }
+        let admitting = self.shared.admitting.load(Ordering::Acquire);
+        for work in taken.works {
+            match self.prepare(work) {
+                Ok(Work::Open(open)) if !admitting => refuse(*open, &self.why_not()),
+                Ok(work) => self.held.push_back(work),
+                Err(error) => {
+                    tracing::error!(target: "sealgate::ledger", %error, "record could not be built");
+                    self.shared.fail(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Validates an item before it can harm a batch.
+    fn prepare(&self, work: Work) -> Result<Work, LedgerError> {
+        let at = self.clock.now();
+        match work {
+            Work::Abandon(call) => {
+                let subject = call.subject;
+                let unknown =
+                    self.scribe
+                        .unknown(Event::Abandoned, Some(&subject), subject.id, None, at)?;
+                Ok(Work::Seal(Box::new(Seal {
+                    subject: Some(subject),
+                    hold: Hold::Slot(call.slot),
+                    ..Seal::plain(draft(&unknown)?, None)
+                })))
+            }
+            Work::Seal(mut seal) => {
+                if let Some(reason) = self.objection(&seal) {
+                    self.quarantine(&mut seal, Refusal::Store(reason))?;
+                }
+                Ok(Work::Seal(seal))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn objection(&self, seal: &Seal) -> Option<String> {
+        let draft = seal.draft.as_ref()?;
+        let size = draft.len() + seal.attachment.as_ref().map_or(0, Vec::len);
+        if size > self.max_record_bytes {
+            return Some(format!(
+                "{size} bytes are more than the limit of {}",
+                self.max_record_bytes
+            ));
+        }
+        match seal.subject {
+            Some(subject) if subject.id != draft.id() => Some(format!(
+                "the record has the id {}, the call {}",
+                draft.id(),
+                subject.id
+            )),
+            _ => None,
+        }
+    }
+
+    fn quarantine(&self, seal: &mut Seal, refusal: Refusal) -> Result<(), LedgerError> {
+        quarantine::replace(seal, refusal, &self.scribe, self.clock.now())?;
+        let entry = seal.quarantine.as_ref();
+        tracing::error!(
+            target: "sealgate::ledger",
+            reason = entry.map(|entry| entry.reason.as_str()),
+            digest = entry.map(|entry| entry.digest.hex()),
+            "a record was quarantined"
+        );
+        Ok(())
+    }
+
+    /// One try of one transaction, if one is due.
+    fn step(&mut self) -> Result<(), Damage> {
+        if self
+            .pause
+            .as_ref()
+            .is_some_and(|pause| pause.until > Instant::now())
+        {
+            return Ok(());
+        }
+        if let Some((works, attempt)) = self.unknown.take() {
+            return self.resolve(works, attempt);
+        }
+        self.look_for_room();
+        let batch = self.next_batch();
+        // After a failure an empty batch tries whether the store writes again, so that admission
+        // resumes although no settlement waits.
+        if batch.is_empty() && self.pause.is_none() {
+            return Ok(());
+        }
+        self.commit(batch)
+    }
+
+    fn look_for_room(&mut self) {
+        let room = self.sequencer.journal.has_room();
+        let had = std::mem::replace(&mut self.room, matches!(room, Ok(true)));
+        if had && !self.room {
+            let message = room
+                .err()
+                .map_or("the disk reserve is used up".to_owned(), |e| e.to_string());
+            tracing::error!(target: "sealgate::ledger", error = message, "no new calls are admitted");
+            self.shared.fail(message);
+        }
+        if !self.room {
+            self.refuse_opens();
+        }
+        self.admit();
+    }
+
+    fn next_batch(&mut self) -> Vec<Work> {
+        let limit = self.bisect.map_or(self.max_batch, |(size, _)| size);
+        let mut batch: Vec<Work> = self.held.drain(..limit.min(self.held.len())).collect();
+        if self.bisect.is_none() {
+            batch.extend(self.tree.take().map(Work::Tree));
+        }
+        batch
+    }
+
+    fn commit(&mut self, mut batch: Vec<Work>) -> Result<(), Damage> {
+        match self.sequencer.attempt(&mut batch, self.clock.now()) {
+            Ok(attempt) => self.committed(batch, attempt),
+            Err(Failure::Later(error)) => {
+                self.put_back(batch);
+                self.fall_back(&error.to_string());
+            }
+            Err(Failure::Poison(at, refusal)) => self.poison(batch, at, refusal)?,
+            Err(Failure::Suspect(error)) => self.suspect(batch, &error.to_string())?,
+            Err(Failure::Unknown(attempt, error)) => {
+                tracing::error!(target: "sealgate::ledger", %error, "outcome of a commit unknown; reopening");
+                self.shared.fail(error.to_string());
+                return self.resolve(batch, attempt);
+            }
+            Err(Failure::Stop(damage)) => return Err(damage),
+        }
+        Ok(())
+    }
+
+    /// Reopens the store and finds out whether a transaction with unknown outcome is durable.
+    fn resolve(&mut self, mut works: Vec<Work>, mut attempt: Attempt) -> Result<(), Damage> {
+        match self.sequencer.reconcile(&works, &attempt) {
+            Ok(true) => {
+                self.lost_commits = 0;
+                self.committed(works, attempt);
+            }
+            Ok(false) => {
+                if let Err(Failure::Stop(damage)) = Sequencer::take_back(&mut works, &mut attempt) {
+                    return Err(damage);
+                }
+                self.put_back(works);
+                self.lost_commits += 1;
+                // Once may be chance and costs the callers nothing but the second try.
+                if self.lost_commits > 1 {
+                    self.fall_back("commits fail although the store can be opened");
+                }
+            }
+            Err(Failure::Stop(damage)) => return Err(damage),
+            Err(Failure::Later(error)) => {
+                // Callers are told now; should their intents turn out to be durable, they are sealed
+                // as abandoned.
+                for work in &mut works {
+                    if let Work::Open(open) = work
+                        && let Some(reply) = open.reply.take()
+                    {
+                        let _gone = reply.send(Err(OpenError::because(error.to_string())));
+                    }
+                }
+                self.unknown = Some((works, attempt));
+                self.fall_back(&error.to_string());
+            }
+            Err(Failure::Poison(..) | Failure::Suspect(_) | Failure::Unknown(..)) => {
+                return Err(Damage::Torn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything in the batch is durable: wake the callers, then feed the tree.
+    fn committed(&mut self, batch: Vec<Work>, attempt: Attempt) {
+        let counters = &self.shared.counters;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters
+            .records
+            .fetch_add(attempt.records() as u64, Ordering::Relaxed);
+        if !attempt.adopted.is_empty() {
+            let count = attempt.adopted.len() as u64;
+            counters.adopted.fetch_add(count, Ordering::Relaxed);
+            tracing::warn!(
+                target: "sealgate::ledger",
+                count,
+                after = attempt.before().map(|head| head.sequence),
+                "adopted records that another writer appended with this ledger's key"
+            );
+        }
+        if let Some((size, doubtful)) = self.bisect {
+            let left = doubtful.saturating_sub(batch.len());
+            self.bisect = (left > 0).then_some((size, left));
+        }
+        self.pause = None;
+        self.lost_commits = 0;
+        self.admit();
+        let items = batch.into_iter().zip(attempt.numbers).zip(&attempt.sealed);
+        for ((work, number), sealed) in items {
+            self.answer(work, number, sealed.as_ref());
+        }
+        let adopted = attempt.adopted.into_iter().map(Leaf::Hash);
+        let own = attempt.sealed.into_iter().flatten().map(Leaf::Sealed);
+        self.feed.push(adopted.chain(own));
+    }
+
+    fn answer(&self, work: Work, number: Option<u64>, sealed: Option<&capsule::Sealed>) {
+        match (work, number) {
+            (Work::Open(open), Some(number)) => {
+                self.shared.counters.intents.fetch_add(1, Ordering::Relaxed);
+                let Open {
+                    intent,
+                    slot,
+                    reply,
+                } = *open;
+                let boot = self.sequencer.boot;
+                let subject = Subject {
+                    id: intent.id,
+                    boot,
+                    number,
+                    opened_at: intent.opened_at,
+                };
+                let opened = Opened::committed(subject, slot);
+                // Whoever no longer listens gets nothing: the value comes back, is dropped here, and
+                // so sealed as abandoned.
+                drop(reply.map(|reply| reply.send(Ok(opened))));
+            }
+            (Work::Seal(seal), _) => self.settled(*seal, sealed),
+            _ => {}
+        }
+    }
+
+    fn settled(&self, seal: Seal, sealed: Option<&capsule::Sealed>) {
+        let quarantined = seal.quarantine.is_some();
+        if quarantined {
+            self.shared
+                .counters
+                .quarantined
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(seal.hold, Hold::Slot(_)) {
+            self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
+        }
+        if let Some(reply) = seal.reply {
+            let result = sealed
+                .ok_or(SettleError::AlreadySettled)
+                .map(|sealed| Committed {
+                    id: sealed.id(),
+                    sequence: sealed.sequence(),
+                    hash: sealed.hash(),
+                    quarantined,
+                });
+            let _gone = reply.send(result);
+        }
+    }
+
+    /// The store refuses this item; the others are tried again without it.
+    fn poison(&mut self, mut batch: Vec<Work>, at: usize, refusal: Refusal) -> Result<(), Damage> {
+        let reason = match &refusal {
+            Refusal::Store(reason) => reason.clone(),
+            Refusal::AlreadySettled => "already settled".to_owned(),
+        };
+        match batch.get_mut(at) {
+            Some(Work::Seal(seal)) if seal.strikes < quarantine::MAX_STRIKES => {
+                let replaced = self.quarantine(seal, refusal);
+                self.put_back(batch);
+                if let Err(error) = replaced {
+                    self.fall_back(&error.to_string());
+                }
+            }
+            Some(Work::Open(_)) => {
+                if let Work::Open(open) = batch.remove(at) {
+                    refuse(*open, &reason);
+                }
+                self.put_back(batch);
+            }
+            // Nothing smaller is left to try. Its intent stays open, so that the next start seals it.
+            Some(Work::Seal(_)) => {
+                if let Work::Seal(seal) = batch.remove(at) {
+                    self.give_up(*seal, &reason);
+                }
+                self.put_back(batch);
+            }
+            // The ledger's own bookkeeping.
+            _ => {
+                self.put_back(batch);
+                self.fall_back(&reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, seal: Seal, reason: &str) {
+        let id = seal.subject.map(|subject| subject.id.to_string());
+        tracing::error!(target: "sealgate::ledger", reason, id, "a call could not be sealed in any form");
+        self.shared.fail(reason.to_owned());
+        if let Some(reply) = seal.reply {
+            let _gone = reply.send(Err(SettleError::Refused(reason.to_owned())));
+        }
+    }
+
+    /// Some item of the batch is refused and the store does not say which: try halves.
+    fn suspect(&mut self, batch: Vec<Work>, reason: &str) -> Result<(), Damage> {
+        let doubtful = batch.len();
+        if doubtful == 1 {
+            self.bisect = self
+                .bisect
+                .map(|(size, left)| (size, left.saturating_sub(1)));
+            return self.poison(batch, 0, Refusal::Store(reason.to_owned()));
+        }
+        let left = self.bisect.map_or(0, |(_, left)| left).max(doubtful);
+        self.bisect = Some((doubtful.div_ceil(2), left));
+        self.put_back(batch);
+        Ok(())
+    }
+
+    /// Puts items back in front, in their order; a tree write goes back to its own place.
+    fn put_back(&mut self, batch: Vec<Work>) {
+        for work in batch.into_iter().rev() {
+            match work {
+                Work::Tree(older) => {
+                    self.tree = Some(match self.tree.take() {
+                        Some(newer) => merge(Some(older), newer),
+                        None => older,
+                    });
+                }
+                work => self.held.push_front(work),
+            }
+        }
+    }
+
+    /// Storage does not work now: refuse opens, keep the rest, try again after a pause.
+    fn fall_back(&mut self, reason: &str) {
+        self.shared
+            .counters
+            .failed_commits
+            .fetch_add(1, Ordering::Relaxed);
+        self.shared.fail(reason.to_owned());
+        let (shortest, longest) = self.retry;
+        let length = self
+            .pause
+            .as_ref()
+            .map_or(shortest, |pause| (pause.length * 2).min(longest));
+        if self.pause.is_none() {
+            tracing::error!(target: "sealgate::ledger", reason, "commits fail; no new calls are admitted");
+        }
+        self.pause = Some(Pause {
+            until: Instant::now() + length,
+            length,
+        });
+        self.admit();
+        self.refuse_opens();
+    }
+
+    fn refuse_opens(&mut self) {
+        if !self.held.iter().any(|work| matches!(work, Work::Open(_))) {
+            return;
+        }
+        let why = self.why_not();
+        for work in std::mem::take(&mut self.held) {
+            match work {
+                Work::Open(open) => refuse(*open, &why),
+                work => self.held.push_back(work),
+            }
+        }
+    }
+
+    fn admit(&self) {
+        let admitting = self.room && self.pause.is_none() && self.shutdown.is_none();
+        self.shared.admitting.store(admitting, Ordering::Release);
+    }
+
+    fn why_not(&self) -> String {
+        if self.shutdown.is_some() {
+            return "shutting down".to_owned();
+        }
+        self.shared
+            .last_error()
+            .unwrap_or_else(|| "storage is not available".to_owned())
+    }
+
+    /// Seals the shutdown record when every call is settled, publishes and stores the last checkpoint,
+    /// and closes the store.
+    fn finish(&mut self) -> Result<(), LedgerError> {
+        let open = self.shared.open_calls.load(Ordering::Acquire);
+        let unsaved = !self.held.is_empty() || self.unknown.is_some();
+        let closed = if open == 0 && !unsaved {
+            self.seal_shutdown()
+        } else {
+            Err(LedgerError::OpenCalls(open))
+        };
+        let mut write = self.tree.take();
+        if let Some(newer) = self.feed.flush() {
+            write = Some(merge(write, newer));
+        }
+        let stored = match write {
+            Some(write) => self.finally(&mut [Work::Tree(write)]).map(drop),
+            None => Ok(()),
+        };
+        let folded = self.sequencer.journal.close();
+        closed?;
+        stored?;
+        Ok(folded?)
+    }
+
+    fn seal_shutdown(&mut self) -> Result<(), LedgerError> {
+        let boot = self.sequencer.boot;
+        let record: Draft = self
+            .scribe
+            .shutdown(self.sequencer.last_intent, self.clock.now())?;
+        let mut works = [
+            Work::Seal(Box::new(Seal::plain(record, None))),
+            Work::CloseBoot(boot),
+        ];
+        let attempt = self.finally(&mut works)?;
+        let adopted = attempt.adopted.into_iter().map(Leaf::Hash);
+        self.feed
+            .push(adopted.chain(attempt.sealed.into_iter().flatten().map(Leaf::Sealed)));
+        Ok(())
+    }
+
+    /// A last transaction, tried once.
+    fn finally(&mut self, works: &mut [Work]) -> Result<Attempt, LedgerError> {
+        crate::start::commit_once(&mut self.sequencer, works, self.clock.now())
+    }
+}
+
+fn refuse(open: Open, why: &str) {
+    if let Some(reply) = open.reply {
+        let _gone = reply.send(Err(OpenError::because(why)));
+    }
+}
+
+/// Whatever ends the thread, nobody waits for it afterwards.
+struct EndGuard(Arc<Shared>, Arc<Feed>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.admitting.store(false, Ordering::Release);
+        self.0.queue.close();
+        drop(self.0.queue.take(Some(Instant::now())));
+        self.1.stop();
+    }
+}

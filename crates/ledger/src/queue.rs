@@ -1,0 +1,141 @@
+//! The committer's inbox: whatever arrived while the last commit ran is the next batch.
+
+use std::{
+    sync::{Condvar, Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{error::LedgerError, journal::TreeWrite, shared::lock, work::Work};
+
+/// Many producers, one consumer. Pushing takes a short lock and never waits for a commit.
+pub(crate) struct Queue {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Inbox {
+    works: Vec<Work>,
+    tree: Option<TreeWrite>,
+    shutdown: Option<Shutdown>,
+    /// No handle is left, or the committer has ended.
+    closed: bool,
+}
+
+/// A request to end.
+pub(crate) struct Shutdown {
+    pub(crate) deadline: Instant,
+    pub(crate) reply: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+/// What the committer took out.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) works: Vec<Work>,
+    pub(crate) tree: Option<TreeWrite>,
+    pub(crate) shutdown: Option<Shutdown>,
+    pub(crate) closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Queue {
+        Queue {
+            inbox: Mutex::new(Inbox::default()),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Adds an item. Once closed it is dropped, which tells whoever waits for it.
+    pub(crate) fn push(&self, work: Work) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            // An abandoned call in the work must not be dropped under the lock: its Drop pushes too.
+            drop(inbox);
+            drop(work);
+            return;
+        }
+        let first = inbox.works.is_empty();
+        inbox.works.push(work);
+        drop(inbox);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Hands over what the checkpointer wants stored; merged with what still waits.
+    pub(crate) fn push_tree(&self, write: TreeWrite) {
+        let mut inbox = lock(&self.inbox);
+        inbox.tree = Some(merge(inbox.tree.take(), write));
+        drop(inbox);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn push_shutdown(&self, shutdown: Shutdown) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            return;
+        }
+        inbox.shutdown = Some(shutdown);
+        drop(inbox);
+        self.wake.notify_one();
+    }
+
+    /// No more items; the committer ends when it has dealt with those that are there.
+    pub(crate) fn close(&self) {
+        lock(&self.inbox).closed = true;
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.inbox).works.len()
+    }
+
+    /// Waits until there is something, or until `deadline`, and takes everything.
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Taken {
+        let mut inbox = lock(&self.inbox);
+        while inbox.works.is_empty()
+            && inbox.tree.is_none()
+            && inbox.shutdown.is_none()
+            && !inbox.closed
+        {
+            inbox = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => self
+                    .wake
+                    .wait(inbox)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    self.wake
+                        .wait_timeout(inbox, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        Taken {
+            works: std::mem::take(&mut inbox.works),
+            tree: inbox.tree.take(),
+            shutdown: inbox.shutdown.take(),
+            closed: inbox.closed,
+        }
+    }
+}
+
+/// Puts a newer tree write behind an older one that was not stored.
+pub(crate) fn merge(older: Option<TreeWrite>, newer: TreeWrite) -> TreeWrite {
+    let Some(mut write) = older else { return newer };
+    write.tiles.retain(|old| {
+        !newer
+            .tiles
+            .iter()
+            .any(|new| (new.level, new.index) == (old.level, old.index))
+    });
+    write.tiles.extend(newer.tiles);
+    TreeWrite {
+        tiles: write.tiles,
+        size: newer.size,
+        note: newer.note,
+    }
+}
