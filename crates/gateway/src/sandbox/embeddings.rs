@@ -45,7 +45,7 @@ pub(super) fn answer(body: &Value) -> Option<Value> {
 }
 
 fn number(text: &str, dimension: u64) -> f32 {
-    let hash = super::server::fnv(text.as_bytes(), dimension);
+    let hash = super::provider::fnv(text.as_bytes(), dimension);
     // 16 bits fit a float without rounding, so both encodings hold the same numbers.
     let low = u16::try_from(hash & 0xffff).unwrap_or(0);
     f32::from(low) / 65_536.0 - 0.5

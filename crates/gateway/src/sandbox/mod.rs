@@ -8,6 +8,7 @@ mod chat;
 mod embeddings;
 mod hostile;
 mod journal;
+mod provider;
 mod reply;
 mod script;
 mod server;

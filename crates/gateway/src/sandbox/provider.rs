@@ -1,0 +1,263 @@
+//! The routes: from a request to its answer.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::behaviour::{Behaviour, NAMES};
+use super::chat::{self, Answer};
+use super::journal::{Journal, Outcome, Recorded, Ticket};
+use super::reply::{self, Reply};
+use super::script::{Script, Step};
+use super::{embeddings, hostile, sse};
+
+/// The caller broke off or the sandbox breaks the connection on purpose: no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer")]
+pub(super) struct NoAnswer;
+
+/// What answers requests, for all connections.
+pub(super) struct Provider {
+    key: Option<String>,
+    journal: Journal,
+}
+
+impl Provider {
+    pub(super) fn new(key: Option<String>, journal: Journal) -> Self {
+        Self { key, journal }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Reply, NoAnswer> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
+        let header = |name: &header::HeaderName, value: &HeaderValue| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        };
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or_else(|| head.uri.to_string(), ToString::to_string);
+        let recorded = Recorded {
+            method: head.method.to_string(),
+            target: target.clone(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| header(name, value))
+                .collect(),
+            body: body.clone(),
+            outcome: Outcome::Open,
+        };
+        let key = recorded
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(str::to_owned);
+        let mut ticket = self.journal.add(recorded);
+        let path = head
+            .uri
+            .path()
+            .strip_prefix("/v1")
+            .unwrap_or(head.uri.path());
+        let reply = match self.allowed(key.as_deref()) {
+            Some(refused) => refused,
+            None => {
+                route(
+                    &head.method,
+                    path,
+                    &body,
+                    key.as_deref().unwrap_or_default(),
+                    &mut ticket,
+                )
+                .await?
+            }
+        };
+        Ok(reply.map(|script| script.recorded_by(ticket)))
+    }
+
+    fn allowed(&self, key: Option<&str>) -> Option<Reply> {
+        let invalid = |message: &str| {
+            Some(reply::error(
+                401,
+                "invalid_request_error",
+                Some("invalid_api_key"),
+                None,
+                message,
+            ))
+        };
+        match (key, &self.key) {
+            (None, _) => invalid("You didn't provide an API key."),
+            (Some(presented), Some(expected)) if presented != expected => {
+                invalid("Incorrect API key provided.")
+            }
+            _ => None,
+        }
+    }
+}
+
+async fn route(
+    method: &Method,
+    path: &str,
+    body: &Bytes,
+    key: &str,
+    ticket: &mut Ticket,
+) -> Result<Reply, NoAnswer> {
+    match (method.as_str(), path) {
+        ("POST", "/chat/completions") => completion(body, key, ticket).await,
+        ("POST", "/embeddings") => Ok(embedding(body)),
+        ("GET", "/models") => Ok(reply::json_reply(200, &models())),
+        ("GET" | "POST", "/sink") => Ok(reply::json_reply(200, &json!({ "sink": true }))),
+        _ => Ok(reply::error(
+            404,
+            "invalid_request_error",
+            None,
+            None,
+            &format!("Invalid URL ({method} {path})"),
+        )),
+    }
+}
+
+fn models() -> Value {
+    let data: Vec<Value> = NAMES
+        .iter()
+        .map(|name| json!({ "id": name, "object": "model", "created": chat::CREATED, "owned_by": "sandbox" }))
+        .collect();
+    json!({ "object": "list", "data": data })
+}
+
+fn embedding(body: &Bytes) -> Reply {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let model = body
+        .get("model")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match (Behaviour::of(model), embeddings::answer(&body)) {
+        (Some(Behaviour::Fail(status)), _) => reply::failure(status),
+        (_, Some(answer)) => reply::json_reply(200, &answer),
+        (_, None) => bad_request("input"),
+    }
+}
+
+fn bad_request(field: &str) -> Reply {
+    let message = format!("Missing required parameter: '{field}'.");
+    reply::error(
+        400,
+        "invalid_request_error",
+        Some("missing_required_parameter"),
+        Some(field),
+        &message,
+    )
+}
+
+async fn completion(body: &Bytes, key: &str, ticket: &mut Ticket) -> Result<Reply, NoAnswer> {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else {
+        return Ok(reply::error(
+            400,
+            "invalid_request_error",
+            None,
+            None,
+            "We could not parse the JSON body of your request.",
+        ));
+    };
+    let id = format!("chatcmpl-sandbox{:016x}", fnv(body, 0));
+    let Some(request) = chat::Request::read(&json, id) else {
+        return Ok(bad_request("messages"));
+    };
+    let Some(behaviour) = Behaviour::of(&request.model) else {
+        let message = format!(
+            "The model `{}` does not exist or you do not have access to it.",
+            request.model
+        );
+        return Ok(reply::error(
+            404,
+            "invalid_request_error",
+            Some("model_not_found"),
+            None,
+            &message,
+        ));
+    };
+    let answer = Answer::compose(&request, behaviour);
+    match behaviour {
+        Behaviour::Fail(status) => return Ok(reply::failure(status)),
+        Behaviour::FailEchoingKey => return Ok(echoing(key)),
+        Behaviour::Redirect(status) => return Ok(redirect(status)),
+        Behaviour::Hostile(kind) => return Ok(hostile::answer(kind, &request, &answer, key)),
+        Behaviour::Hang => std::future::pending().await,
+        Behaviour::Slow(time) => tokio::time::sleep(time).await,
+        Behaviour::CutBeforeHead => {
+            ticket.end(Outcome::Cut);
+            return Err(NoAnswer);
+        }
+        _ => {}
+    }
+    if request.stream {
+        return Ok(reply::stream(Script::new(sse::steps(
+            &request, behaviour, &answer,
+        ))));
+    }
+    Ok(match behaviour {
+        Behaviour::CutAfter(_) => cut(&answer),
+        Behaviour::HangAfterFirst => {
+            let text = answer.whole().to_string();
+            let length = text.len() as u64;
+            let half: Bytes = text.bytes().take(text.len() / 2).collect();
+            reply::with_script(
+                200,
+                "application/json",
+                Script::new([Step::Send(half), Step::Hang]).announcing(length),
+            )
+        }
+        _ => reply::json_reply(200, &answer.whole()),
+    })
+}
+
+/// Half of the announced body, then a broken connection.
+fn cut(answer: &Answer) -> Reply {
+    let text = answer.whole().to_string();
+    let length = text.len() as u64;
+    let half: Bytes = text.bytes().take(text.len() / 2).collect();
+    let pause = Step::Pause(std::time::Duration::from_millis(5));
+    reply::with_script(
+        200,
+        "application/json",
+        Script::new([Step::Send(half), pause, Step::Cut]).announcing(length),
+    )
+}
+
+fn echoing(key: &str) -> Reply {
+    let message = format!(
+        "Incorrect API key provided: {key}. See https://user:{key}@provider.example/v1?key={key}&x=1 or send Authorization: Bearer {key}."
+    );
+    let mut reply = reply::error(
+        401,
+        "invalid_request_error",
+        Some("invalid_api_key"),
+        None,
+        &message,
+    );
+    if let Ok(value) = HeaderValue::from_str(&format!("Bearer {key}")) {
+        reply.headers_mut().insert("x-echo-authorization", value);
+    }
+    reply
+}
+
+fn redirect(status: u16) -> Reply {
+    let mut reply = reply::raw(status, "application/json", "{}");
+    reply
+        .headers_mut()
+        .insert(header::LOCATION, HeaderValue::from_static("/sink"));
+    reply
+}
+
+/// FNV-1a over `bytes`, started differently for each `seed`: for ids and vectors that follow the request.
+pub(super) fn fnv(bytes: &[u8], seed: u64) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bytes.iter().fold(start, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
