@@ -91,10 +91,19 @@ pub(crate) fn sigterm_at_full_load(
     let stop = Arc::new(AtomicBool::new(false));
     let (address, flag) = (gateway.plain, Arc::clone(&stop));
     let client = std::thread::spawn(move || {
-        client::run_calls(address, &payload::small_chat(), connections, &flag, load + STOP_LIMIT)
+        client::run_calls(
+            address,
+            &payload::small_chat(),
+            connections,
+            &flag,
+            load + STOP_LIMIT,
+        )
     });
     std::thread::sleep(load);
-    let service = gateway.service.as_mut().context("the gateway has no process")?;
+    let service = gateway
+        .service
+        .as_mut()
+        .context("the gateway has no process")?;
     service.signal_terminate()?;
     let status = service.wait(STOP_LIMIT);
     stop.store(true, Ordering::Relaxed);
@@ -121,7 +130,10 @@ fn compare_by_id(
     let sealed = records::success_ids(data, after)?;
     let known = calls.ids.iter().filter(|id| sealed.contains(*id)).count() as u64;
     Ok(Equality {
-        what: format!("SIGTERM at full load ({} refused, {} cut)", calls.refused, calls.cut),
+        what: format!(
+            "SIGTERM at full load ({} refused, {} cut)",
+            calls.refused, calls.cut
+        ),
         answered: calls.answered,
         upstream,
         sealed: records.success(),

@@ -23,11 +23,23 @@ pub(crate) struct Bound {
 }
 
 fn at_most(what: &'static str, measured: f64, limit: f64) -> Bound {
-    Bound { what, measured, limit, at_least: false, met: measured <= limit }
+    Bound {
+        what,
+        measured,
+        limit,
+        at_least: false,
+        met: measured <= limit,
+    }
 }
 
 fn at_least(what: &'static str, measured: f64, limit: f64) -> Bound {
-    Bound { what, measured, limit, at_least: true, met: measured >= limit }
+    Bound {
+        what,
+        measured,
+        limit,
+        at_least: true,
+        met: measured >= limit,
+    }
 }
 
 /// All bounds for which this run has figures.
@@ -35,17 +47,33 @@ pub(crate) fn evaluate(rows: &[Row], processes: &[Process], sync: Sync) -> Vec<B
     let mut bounds = Vec::new();
     plain(rows, &mut bounds);
     streams(rows, sync, &mut bounds);
-    if let Some(process) = processes.iter().find(|process| process.gateway == Kind::Sealgate.name()) {
-        bounds.push(at_most("start with a new ledger, ms", process.start_ms, 50.0));
-        bounds.push(at_most("idle, MB", process.idle.resident_kb as f64 / 1024.0, 25.0));
-        bounds.push(at_most("peak under load, MB", process.loaded.peak_kb as f64 / 1024.0, 60.0));
+    if let Some(process) = processes
+        .iter()
+        .find(|process| process.gateway == Kind::Sealgate.name())
+    {
+        bounds.push(at_most(
+            "start with a new ledger, ms",
+            process.start_ms,
+            50.0,
+        ));
+        bounds.push(at_most(
+            "idle, MB",
+            process.idle.resident_kb as f64 / 1024.0,
+            25.0,
+        ));
+        bounds.push(at_most(
+            "peak under load, MB",
+            process.loaded.peak_kb as f64 / 1024.0,
+            60.0,
+        ));
     }
     bounds
 }
 
 fn find(rows: &[Row], kind: Kind, load: Load, connections: u32) -> Option<&Row> {
-    rows.iter()
-        .find(|row| row.kind == kind && row.plan.load == load && row.plan.connections == connections)
+    rows.iter().find(|row| {
+        row.kind == kind && row.plan.load == load && row.plan.connections == connections
+    })
 }
 
 fn ratio(rows: &[Row], kind: Kind, load: Load) -> Option<f64> {
@@ -54,13 +82,32 @@ fn ratio(rows: &[Row], kind: Kind, load: Load) -> Option<f64> {
 
 fn plain(rows: &[Row], bounds: &mut Vec<Bound>) {
     if let Some(row) = find(rows, Kind::Sealgate, Load::Small, 32) {
-        bounds.extend(row.ratio.map(|ratio| at_most("sealed chat, x nginx", ratio.median, 5.0)));
-        bounds.push(at_least("sealed chat, calls/s", row.of(|sample| sample.per_second).median, 15_000.0));
-        bounds.push(at_most("sealed chat, p50 ms", row.of(|sample| sample.p50_ms).median, 2.0));
-        bounds.push(at_most("sealed chat, p99 ms", row.of(|sample| sample.p99_ms).median, 10.0));
+        bounds.extend(
+            row.ratio
+                .map(|ratio| at_most("sealed chat, x nginx", ratio.median, 5.0)),
+        );
+        bounds.push(at_least(
+            "sealed chat, calls/s",
+            row.of(|sample| sample.per_second).median,
+            15_000.0,
+        ));
+        bounds.push(at_most(
+            "sealed chat, p50 ms",
+            row.of(|sample| sample.p50_ms).median,
+            2.0,
+        ));
+        bounds.push(at_most(
+            "sealed chat, p99 ms",
+            row.of(|sample| sample.p99_ms).median,
+            10.0,
+        ));
         if let Some(python) = find(rows, Kind::LiteLlmSealed, Load::Small, 32) {
             let times = python.cpu().median / row.cpu().median;
-            bounds.push(at_least("litellm + qp-capsule, x sealed chat", times, 100.0));
+            bounds.push(at_least(
+                "litellm + qp-capsule, x sealed chat",
+                times,
+                100.0,
+            ));
         }
     }
     let null = ratio(rows, Kind::NullJournal, Load::Small);

@@ -77,10 +77,45 @@ pub(crate) fn run_calls(
     limit: Duration,
 ) -> Result<Calls> {
     let until = Instant::now() + limit;
+    calls(address, body, connections, stop, until, true)
+}
+
+/// The same without keeping ids, for runs so long that they would fill memory.
+pub(crate) fn run_calls_uncollected(
+    address: SocketAddr,
+    body: &Bytes,
+    connections: u32,
+    stop: &Arc<AtomicBool>,
+    limit: Duration,
+) -> Result<Calls> {
+    calls(
+        address,
+        body,
+        connections,
+        stop,
+        Instant::now() + limit,
+        false,
+    )
+}
+
+fn calls(
+    address: SocketAddr,
+    body: &Bytes,
+    connections: u32,
+    stop: &Arc<AtomicBool>,
+    until: Instant,
+    collect: bool,
+) -> Result<Calls> {
     mock::block_on(async {
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
-            tasks.spawn(calls_on_one(address, body.clone(), Arc::clone(stop), until));
+            tasks.spawn(calls_on_one(
+                address,
+                body.clone(),
+                Arc::clone(stop),
+                until,
+                collect,
+            ));
         }
         let mut total = Calls::default();
         while let Some(one) = tasks.join_next().await {
@@ -97,11 +132,30 @@ pub(crate) fn run_streams(
     connections: u32,
     active: Duration,
 ) -> Result<Streams> {
-    let until = Instant::now() + active;
+    streams(address, body, connections, Instant::now() + active, true)
+}
+
+/// The same without keeping times.
+pub(crate) fn run_streams_uncollected(
+    address: SocketAddr,
+    body: &Bytes,
+    connections: u32,
+    active: Duration,
+) -> Result<Streams> {
+    streams(address, body, connections, Instant::now() + active, false)
+}
+
+fn streams(
+    address: SocketAddr,
+    body: &Bytes,
+    connections: u32,
+    until: Instant,
+    collect: bool,
+) -> Result<Streams> {
     mock::block_on(async {
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
-            tasks.spawn(streams_on_one(address, body.clone(), until));
+            tasks.spawn(streams_on_one(address, body.clone(), until, collect));
         }
         let mut total = Streams::default();
         while let Some(one) = tasks.join_next().await {
@@ -124,7 +178,11 @@ async fn connect(address: SocketAddr) -> Result<Sender> {
     Ok(sender)
 }
 
-async fn send(sender: &mut Sender, address: SocketAddr, body: &Bytes) -> Result<Response<Incoming>> {
+async fn send(
+    sender: &mut Sender,
+    address: SocketAddr,
+    body: &Bytes,
+) -> Result<Response<Incoming>> {
     let request = Request::post("/v1/chat/completions")
         .header("host", address.to_string())
         .header("content-type", "application/json")
@@ -139,6 +197,7 @@ async fn calls_on_one(
     body: Bytes,
     stop: Arc<AtomicBool>,
     until: Instant,
+    collect: bool,
 ) -> Calls {
     let mut calls = Calls::default();
     let going = || !stop.load(Ordering::Relaxed) && Instant::now() < until;
@@ -154,7 +213,7 @@ async fn calls_on_one(
             match call(&mut sender, address, &body).await {
                 Ok((status, id)) if (200..300).contains(&status) => {
                     calls.answered += 1;
-                    calls.ids.extend(id);
+                    calls.ids.extend(id.filter(|_| collect));
                 }
                 Ok(_) => calls.refused += 1,
                 Err(_) => {
@@ -167,7 +226,11 @@ async fn calls_on_one(
     calls
 }
 
-async fn call(sender: &mut Sender, address: SocketAddr, body: &Bytes) -> Result<(u16, Option<String>)> {
+async fn call(
+    sender: &mut Sender,
+    address: SocketAddr,
+    body: &Bytes,
+) -> Result<(u16, Option<String>)> {
     let response = send(sender, address, body).await?;
     let status = response.status().as_u16();
     let id = record_id(&response);
@@ -177,20 +240,38 @@ async fn call(sender: &mut Sender, address: SocketAddr, body: &Bytes) -> Result<
 
 /// The id of the sealed record, from `x-sealgate-capsule: capsule://<id>`.
 fn record_id(response: &Response<Incoming>) -> Option<String> {
-    let value = response.headers().get("x-sealgate-capsule")?.to_str().ok()?;
+    let value = response
+        .headers()
+        .get("x-sealgate-capsule")?
+        .to_str()
+        .ok()?;
     Some(value.strip_prefix("capsule://")?.to_owned())
 }
 
-async fn streams_on_one(address: SocketAddr, body: Bytes, until: Instant) -> Result<Streams> {
+async fn streams_on_one(
+    address: SocketAddr,
+    body: Bytes,
+    until: Instant,
+    collect: bool,
+) -> Result<Streams> {
     let mut streams = Streams::default();
-    let mut sender = connect(address).await.context("the stream client cannot connect")?;
+    let mut sender = connect(address)
+        .await
+        .context("the stream client cannot connect")?;
     while Instant::now() < until {
         if sender.is_closed() {
-            sender = connect(address).await.context("the stream client cannot reconnect")?;
+            sender = connect(address)
+                .await
+                .context("the stream client cannot reconnect")?;
         }
         match stream(&mut sender, address, &body, &mut streams).await {
             Ok(true) => streams.complete += 1,
             Ok(false) | Err(_) => streams.incomplete += 1,
+        }
+        if !collect {
+            streams.first_us.clear();
+            streams.whole_us.clear();
+            streams.chunk_us.clear();
         }
     }
     Ok(streams)
@@ -213,7 +294,9 @@ async fn stream(
     let mut reader = Reader::new();
     let mut first = None;
     while let Some(frame) = incoming.frame().await {
-        let Ok(bytes) = frame?.into_data() else { continue };
+        let Ok(bytes) = frame?.into_data() else {
+            continue;
+        };
         let now = clock::monotonic_nanos();
         reader.push(&bytes, &mut |stamp| {
             streams.chunk_us.push(now.saturating_sub(stamp) / 1_000);

@@ -46,7 +46,10 @@ impl Upstream {
         command.args(["mock", "--address", &address.to_string()]);
         let mut service = Service::spawn("mock", command, &work.join("mock.log"))?;
         service.wait_until_up(address, "/count", Duration::from_secs(10))?;
-        Ok(Self { address, _service: service })
+        Ok(Self {
+            address,
+            _service: service,
+        })
     }
 }
 
@@ -102,13 +105,24 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
 
 impl Run<'_> {
     fn start_gateways(&mut self, scenarios: &[Scenario]) -> Result<()> {
-        let mut kinds: Vec<Kind> = scenarios.iter().flat_map(|one| one.gateways.clone()).collect();
+        let mut kinds: Vec<Kind> = scenarios
+            .iter()
+            .flat_map(|one| one.gateways.clone())
+            .collect();
         kinds.sort_unstable();
         kinds.dedup();
         for kind in kinds {
-            let directory = self.options.work.join(kind.name().replace([' ', ',', '+'], "-"));
+            let directory = self
+                .options
+                .work
+                .join(kind.name().replace([' ', ',', '+'], "-"));
             eprintln!("starting {}", kind.name());
-            match Gateway::start(kind, &self.options.programs, self.upstream.address, &directory)? {
+            match Gateway::start(
+                kind,
+                &self.options.programs,
+                self.upstream.address,
+                &directory,
+            )? {
                 Some(gateway) => {
                     std::thread::sleep(Duration::from_secs(1));
                     if let Some(pid) = gateway.pid() {
@@ -116,7 +130,9 @@ impl Run<'_> {
                     }
                     self.gateways.insert(kind, gateway);
                 }
-                None => self.notes.push(format!("{} is not here and was not measured", kind.name())),
+                None => self
+                    .notes
+                    .push(format!("{} is not here and was not measured", kind.name())),
             }
         }
         Ok(())
@@ -127,7 +143,11 @@ impl Run<'_> {
             let Some(gateway) = self.gateways.get(kind) else {
                 continue;
             };
-            let sealed = if *kind == Kind::Sealgate { gateway.data.clone() } else { None };
+            let sealed = if *kind == Kind::Sealgate {
+                gateway.data.clone()
+            } else {
+                None
+            };
             let after = sealed.as_deref().map(records::head).transpose()?;
             let sample = measure::measure(
                 gateway,
@@ -155,7 +175,10 @@ impl Run<'_> {
 
     fn keep(&mut self, scenario: &Scenario, kind: Kind, sample: Sample) {
         let title = scenario.title();
-        let known = self.rows.iter_mut().find(|row| row.kind == kind && row.scenario == title);
+        let known = self
+            .rows
+            .iter_mut()
+            .find(|row| row.kind == kind && row.scenario == title);
         if let Some(row) = known {
             row.rounds.push(sample);
             return;
@@ -184,9 +207,15 @@ impl Run<'_> {
         let Some(gateway) = self.gateways.get(&Kind::LiteLlmSealed) else {
             return Ok(());
         };
-        let Some(data) = &gateway.data else { return Ok(()) };
+        let Some(data) = &gateway.data else {
+            return Ok(());
+        };
         let sealed = records::head(data)? + 1;
-        let answered = self.answered.get(&Kind::LiteLlmSealed).copied().unwrap_or_default();
+        let answered = self
+            .answered
+            .get(&Kind::LiteLlmSealed)
+            .copied()
+            .unwrap_or_default();
         self.notes.push(format!(
             "litellm + qp-capsule sealed {sealed} of {answered} answered calls while it ran"
         ));

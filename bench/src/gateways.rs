@@ -80,7 +80,8 @@ impl Gateway {
         mock: SocketAddr,
         directory: &Path,
     ) -> Result<Option<Self>> {
-        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
         match kind {
             Kind::Direct => Ok(Some(Self {
                 kind,
@@ -91,10 +92,12 @@ impl Gateway {
                 start: Duration::ZERO,
             })),
             Kind::Nginx => nginx(mock, directory).map(Some),
-            Kind::Sealgate => optional(&programs.sealgate, |program| sealgate(kind, program, mock, directory)),
-            Kind::NullJournal => {
-                optional(&programs.null_journal, |program| sealgate(kind, program, mock, directory))
-            }
+            Kind::Sealgate => optional(&programs.sealgate, |program| {
+                sealgate(kind, program, mock, directory)
+            }),
+            Kind::NullJournal => optional(&programs.null_journal, |program| {
+                sealgate(kind, program, mock, directory)
+            }),
             Kind::LiteLlm | Kind::LiteLlmSealed => {
                 optional(&programs.venv, |venv| litellm(kind, venv, mock, directory))
             }
@@ -118,7 +121,11 @@ fn nginx(mock: SocketAddr, directory: &Path) -> Result<Gateway> {
     let (plain, stream) = (free_address()?, free_address()?);
     let config = directory.join("nginx.conf");
     let at = directory.display();
-    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let user = if rustix::process::geteuid().is_root() {
+        "user root;"
+    } else {
+        ""
+    };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|name| format!("  {name}_temp_path {at}/{name};\n"))
@@ -141,14 +148,32 @@ fn nginx(mock: SocketAddr, directory: &Path) -> Result<Gateway> {
     );
     fs::write(&config, text)?;
     let mut command = Command::new("nginx");
-    command.arg("-p").arg(directory).arg("-e").arg(directory.join("error.log")).arg("-c").arg(&config);
+    command
+        .arg("-p")
+        .arg(directory)
+        .arg("-e")
+        .arg(directory.join("error.log"))
+        .arg("-c")
+        .arg(&config);
     let mut service = Service::spawn("nginx", command, &directory.join("output.log"))?;
     let start = service.wait_until_up(plain, "/count", Duration::from_secs(10))?;
-    Ok(Gateway { kind: Kind::Nginx, plain, stream, service: Some(service), data: None, start })
+    Ok(Gateway {
+        kind: Kind::Nginx,
+        plain,
+        stream,
+        service: Some(service),
+        data: None,
+        start,
+    })
 }
 
 /// Writes Sealgate's configuration and starts it on the ledger under `directory`, which is created when missing.
-pub(crate) fn sealgate(kind: Kind, program: &Path, mock: SocketAddr, directory: &Path) -> Result<Gateway> {
+pub(crate) fn sealgate(
+    kind: Kind,
+    program: &Path,
+    mock: SocketAddr,
+    directory: &Path,
+) -> Result<Gateway> {
     let address = free_address()?;
     let data = directory.join("data");
     let config = directory.join("config.yaml");
@@ -169,7 +194,13 @@ pub(crate) fn sealgate(kind: Kind, program: &Path, mock: SocketAddr, directory: 
         .arg("serve")
         .arg("--config")
         .arg(&config)
-        .args(["--init-if-missing", "--host", "127.0.0.1", "--port", &address.port().to_string()])
+        .args([
+            "--init-if-missing",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &address.port().to_string(),
+        ])
         .current_dir(directory);
     let mut service = Service::spawn(kind.name(), command, &directory.join("output.log"))?;
     let start = service.wait_until_up(address, "/health/liveliness", Duration::from_secs(60))?;
@@ -196,7 +227,10 @@ fn litellm(kind: Kind, venv: &Path, mock: SocketAddr, directory: &Path) -> Resul
     let sealed = kind == Kind::LiteLlmSealed;
     if sealed {
         text.push_str("litellm_settings:\n  callbacks: capsule_callback.seal_every_call\n");
-        fs::write(directory.join("capsule_callback.py"), include_str!("../peers/capsule_callback.py"))?;
+        fs::write(
+            directory.join("capsule_callback.py"),
+            include_str!("../peers/capsule_callback.py"),
+        )?;
     }
     fs::write(&config, text)?;
     let data = directory.join("capsules");
@@ -204,7 +238,14 @@ fn litellm(kind: Kind, venv: &Path, mock: SocketAddr, directory: &Path) -> Resul
     command
         .arg("--config")
         .arg(&config)
-        .args(["--host", "127.0.0.1", "--port", &address.port().to_string(), "--num_workers", "1"])
+        .args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &address.port().to_string(),
+            "--num_workers",
+            "1",
+        ])
         .current_dir(directory)
         // It must not reach the network: prices from its package, everything else to a port where nobody listens.
         .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")

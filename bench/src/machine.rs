@@ -71,8 +71,13 @@ pub(crate) fn probe_sync(directory: &Path) -> Result<Sync> {
 
 fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name"));
-    model.and_then(|rest| rest.split_once(':')).map_or("unknown", |(_, name)| name.trim()).to_owned()
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    model
+        .and_then(|rest| rest.split_once(':'))
+        .map_or("unknown", |(_, name)| name.trim())
+        .to_owned()
 }
 
 /// The mount with the longest mount point above `directory`, from /proc/self/mounts.
@@ -110,9 +115,17 @@ fn first_line(program: &str, arguments: &[&str]) -> String {
         return format!("{program} absent");
     };
     let both = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&both).lines().next().unwrap_or_default().trim().to_owned()
+    String::from_utf8_lossy(&both)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn read_trimmed(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

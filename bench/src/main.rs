@@ -1,6 +1,10 @@
 //! Benchmarks: Sealgate against a plain relay and the LiteLLM proxy, and its ledger against the reference tool.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool reports on the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool reports on the terminal"
+)]
 
 mod accounting;
 mod bounds;
@@ -19,6 +23,7 @@ mod procfs;
 mod records;
 mod report;
 mod service;
+mod soak;
 mod sse;
 mod stats;
 mod wrk;
@@ -37,7 +42,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::{gateways::Programs, measure::Pace};
 
 #[derive(Parser)]
-#[command(about = "Benchmarks of Sealgate; start it through bench/run, which builds and installs what it needs")]
+#[command(
+    about = "Benchmarks of Sealgate; start it through bench/run, which builds and installs what it needs"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Action,
@@ -49,6 +56,8 @@ enum Action {
     Gateways(GatewayArgs),
     /// A few seconds of load and SIGTERM at full load; compares counts, times nothing
     Check(CheckArgs),
+    /// Minutes of load on Sealgate; memory must stay flat and the counts equal
+    Soak(SoakArgs),
     /// The mock upstream (started by the other commands)
     Mock {
         #[arg(long)]
@@ -99,13 +108,25 @@ struct CheckArgs {
     seconds: f64,
 }
 
+#[derive(Args)]
+struct SoakArgs {
+    #[arg(long)]
+    sealgate: PathBuf,
+    #[arg(long)]
+    work: PathBuf,
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Action::Gateways(arguments) => gateways_command(arguments),
         Action::Check(arguments) => check_command(&arguments),
-        Action::Mock { address, max_seconds } => {
-            mock::run(address, Duration::from_secs(max_seconds)).map(|()| true)
-        }
+        Action::Soak(arguments) => soak_command(&arguments),
+        Action::Mock {
+            address,
+            max_seconds,
+        } => mock::run(address, Duration::from_secs(max_seconds)).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -134,7 +155,11 @@ fn gateways_command(arguments: GatewayArgs) -> Result<bool> {
     };
     let report = compare::run(&options)?;
     println!("{}", report.table());
-    let file = save(&arguments.results, "gateways", &serde_json::to_vec_pretty(&report)?)?;
+    let file = save(
+        &arguments.results,
+        "gateways",
+        &serde_json::to_vec_pretty(&report)?,
+    )?;
     println!("JSON: {}", file.display());
     remove(&options.work, report.broken() == 0)?;
     if report.broken() > 0 {
@@ -153,8 +178,32 @@ fn check_command(arguments: &CheckArgs) -> Result<bool> {
         equal &= run.holds();
     }
     remove(&work, equal)?;
-    println!("{}", if equal { "counts are equal" } else { "counts differ" });
+    println!(
+        "{}",
+        if equal {
+            "counts are equal"
+        } else {
+            "counts differ"
+        }
+    );
     Ok(equal)
+}
+
+fn soak_command(arguments: &SoakArgs) -> Result<bool> {
+    let length = Duration::from_secs_f64(arguments.minutes.clamp(0.2, 600.0) * 60.0);
+    let work = own_directory(&arguments.work);
+    let outcome = soak::run(&arguments.sealgate, &work, length)?;
+    println!("{}", serde_json::to_string_pretty(&outcome)?);
+    remove(&work, outcome.holds())?;
+    println!(
+        "{}",
+        if outcome.holds() {
+            "memory is flat, counts are equal"
+        } else {
+            "FAILED"
+        }
+    );
+    Ok(outcome.holds())
 }
 
 /// A directory that only this run uses, and may therefore remove.

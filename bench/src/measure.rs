@@ -77,7 +77,12 @@ pub(crate) fn measure(
     let body = write_body(scenario.load, directory)?;
     let before_all = mock::counts(upstream)?;
     let run = |active| phase(gateway, scenario, active, &body, directory);
-    let warm = run(pace.warm_up)?;
+    // Python loads parts of itself with its first calls.
+    let warm = run(if gateway.kind.is_python() {
+        3 * pace.warm_up
+    } else {
+        pace.warm_up
+    })?;
     let _ = settle_cpu(gateway)?;
     let clock = Instant::now();
     let busy = procfs::machine_busy_us()?;
@@ -178,7 +183,11 @@ fn percentiles(samples: &mut [u64]) -> Option<Percentiles> {
 }
 
 fn drain_time(kind: Kind) -> Duration {
-    if kind.is_python() { Duration::from_secs(4) } else { Duration::from_millis(500) }
+    if kind.is_python() {
+        Duration::from_secs(4)
+    } else {
+        Duration::from_millis(500)
+    }
 }
 
 fn gateway_cpu(gateway: &Gateway) -> Result<u64> {

@@ -161,7 +161,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Answer,
         return Ok(plain(200, state.answers.embeddings.clone()));
     }
     if !path.ends_with("/chat/completions") {
-        return Ok(plain(404, Bytes::from_static(b"{\"error\":{\"message\":\"no such route\"}}")));
+        return Ok(plain(
+            404,
+            Bytes::from_static(b"{\"error\":{\"message\":\"no such route\"}}"),
+        ));
     }
     if asks(&body, b"\"stream\"") {
         state.streams.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +202,10 @@ fn with_type(status: u16, content_type: &'static str, body: Either<Full<Bytes>, 
 }
 
 fn count_answer(state: &State) -> Answer {
-    plain(200, Bytes::from(serde_json::to_vec(&state.counts()).unwrap_or_default()))
+    plain(
+        200,
+        Bytes::from(serde_json::to_vec(&state.counts()).unwrap_or_default()),
+    )
 }
 
 fn control(state: &State, query: &str) {

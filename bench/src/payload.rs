@@ -33,7 +33,11 @@ pub(crate) fn large_chat() -> Bytes {
             body.push(',');
         }
         let role = if turn % 2 == 0 { "user" } else { "assistant" };
-        let _ = write!(body, "{{\"role\":\"{role}\",\"content\":\"{}\"}}", prose(2_020 + turn));
+        let _ = write!(
+            body,
+            "{{\"role\":\"{role}\",\"content\":\"{}\"}}",
+            prose(2_020 + turn)
+        );
     }
     body.push_str("],\"max_tokens\":64}");
     Bytes::from(body)
@@ -42,7 +46,10 @@ pub(crate) fn large_chat() -> Bytes {
 /// An embeddings request with four inputs.
 pub(crate) fn embeddings() -> Bytes {
     let inputs: Vec<String> = (0..4).map(|n| format!("\"{}\"", prose(60 + n))).collect();
-    Bytes::from(format!("{{\"model\":\"{MODEL}\",\"input\":[{}]}}", inputs.join(",")))
+    Bytes::from(format!(
+        "{{\"model\":\"{MODEL}\",\"input\":[{}]}}",
+        inputs.join(",")
+    ))
 }
 
 /// The chat answer of the mock, with usage.

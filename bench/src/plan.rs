@@ -95,7 +95,11 @@ pub(crate) fn scenarios(with_python: bool, only: Option<&str>) -> Vec<Scenario> 
             if python && with_python {
                 gateways.extend([Kind::LiteLlm, Kind::LiteLlmSealed]);
             }
-            Scenario { load, connections, gateways }
+            Scenario {
+                load,
+                connections,
+                gateways,
+            }
         })
         .filter(|scenario| only.is_none_or(|part| scenario.title().contains(part)))
         .collect()

@@ -59,7 +59,10 @@ pub(crate) fn machine_busy_us() -> Result<u64> {
         .map(|field| field.parse().unwrap_or_default())
         .collect();
     // user, nice, system, irq, softirq; not idle, iowait, steal, and guest is part of user.
-    let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|at| fields.get(*at)).sum();
+    let busy: u64 = [0, 1, 2, 5, 6]
+        .iter()
+        .filter_map(|at| fields.get(*at))
+        .sum();
     Ok(busy * tick_us())
 }
 
@@ -89,7 +92,12 @@ fn tree(table: &HashMap<u32, Stat>, root: u32) -> impl Iterator<Item = u32> {
     let mut next = 0;
     while let Some(parent) = members.get(next).copied() {
         next += 1;
-        members.extend(table.iter().filter(|(_, stat)| stat.parent == parent).map(|(pid, _)| *pid));
+        members.extend(
+            table
+                .iter()
+                .filter(|(_, stat)| stat.parent == parent)
+                .map(|(pid, _)| *pid),
+        );
     }
     members.into_iter()
 }

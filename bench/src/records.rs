@@ -37,7 +37,11 @@ fn open(data: &Path) -> Result<Connection> {
 /// Highest sequence number in the ledger; -1 when it is empty. Costs one index step.
 pub(crate) fn head(data: &Path) -> Result<i64> {
     let database = open(data)?;
-    Ok(database.query_row("SELECT coalesce(max(sequence), -1) FROM capsules", [], |row| row.get(0))?)
+    Ok(database.query_row(
+        "SELECT coalesce(max(sequence), -1) FROM capsules",
+        [],
+        |row| row.get(0),
+    )?)
 }
 
 /// Chat records whose sequence number is greater than `after`.
@@ -47,7 +51,9 @@ pub(crate) fn chat_records(data: &Path, after: i64) -> Result<Records> {
         "SELECT json_extract(data, '$.outcome.status'), count(*) FROM capsules \
          WHERE sequence > ?1 AND type = 'chat' GROUP BY 1",
     )?;
-    let rows = query.query_map([after], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let rows = query.query_map([after], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?;
     let mut records = Records::default();
     for row in rows {
         let (status, count) = row?;
@@ -63,7 +69,9 @@ pub(crate) fn success_ids(data: &Path, after: i64) -> Result<HashSet<String>> {
         "SELECT id FROM capsules WHERE sequence > ?1 AND type = 'chat' \
          AND json_extract(data, '$.outcome.status') = 'success'",
     )?;
-    let ids = query.query_map([after], |row| row.get(0))?.collect::<Result<HashSet<String>, _>>()?;
+    let ids = query
+        .query_map([after], |row| row.get(0))?
+        .collect::<Result<HashSet<String>, _>>()?;
     Ok(ids)
 }
 
@@ -91,7 +99,9 @@ mod tests {
     fn ledger(directory: &Path, rows: &[(&str, &str, &str)]) {
         let database = Connection::open(directory.join("capsules.db")).unwrap();
         database
-            .execute_batch("CREATE TABLE capsules (id TEXT, type TEXT, sequence INTEGER, data TEXT)")
+            .execute_batch(
+                "CREATE TABLE capsules (id TEXT, type TEXT, sequence INTEGER, data TEXT)",
+            )
             .unwrap();
         for (sequence, (id, kind, status)) in rows.iter().enumerate() {
             let data = format!("{{\"outcome\":{{\"status\":\"{status}\"}}}}");

@@ -76,7 +76,11 @@ pub(crate) fn add_ratios(rows: &mut [Row]) {
         .iter()
         .filter(|row| row.kind == Kind::Nginx)
         .map(|row| {
-            let cpu = row.rounds.iter().map(|sample| sample.cpu_us_per_call).collect();
+            let cpu = row
+                .rounds
+                .iter()
+                .map(|sample| sample.cpu_us_per_call)
+                .collect();
             (row.scenario.clone(), cpu)
         })
         .collect();
@@ -120,7 +124,10 @@ pub(crate) struct Report {
 impl Report {
     /// Load runs whose counts differ.
     pub(crate) fn broken(&self) -> usize {
-        self.equality.iter().filter(|equality| !equality.holds()).count()
+        self.equality
+            .iter()
+            .filter(|equality| !equality.holds())
+            .count()
     }
 
     pub(crate) fn missed(&self) -> usize {
@@ -189,7 +196,9 @@ impl Report {
     }
 
     fn write_processes(&self, text: &mut String) {
-        text.push_str("| gateway | start ms | idle MB | after load MB | peak MB |\n|---|--:|--:|--:|--:|\n");
+        text.push_str(
+            "| gateway | start ms | idle MB | after load MB | peak MB |\n|---|--:|--:|--:|--:|\n",
+        );
         for process in &self.processes {
             let _ = writeln!(
                 text,
@@ -223,7 +232,10 @@ impl Report {
                 equality.otherwise,
                 equality.missing,
                 if equality.holds() { "yes" } else { "NO" },
-                equality.bad_exit.as_ref().map_or(String::new(), |exit| format!(" ({exit})")),
+                equality
+                    .bad_exit
+                    .as_ref()
+                    .map_or(String::new(), |exit| format!(" ({exit})")),
             );
         }
         text.push('\n');
@@ -240,7 +252,11 @@ impl Report {
                 "| {} | {:.2} | {} {} | {} |",
                 bound.what,
                 bound.measured,
-                if bound.at_least { "at least" } else { "at most" },
+                if bound.at_least {
+                    "at least"
+                } else {
+                    "at most"
+                },
                 bound.limit,
                 if bound.met { "yes" } else { "NO" },
             );
@@ -250,7 +266,9 @@ impl Report {
 }
 
 fn pair(value: Option<Percentiles>) -> String {
-    value.map_or(String::new(), |value| format!("{:.2}/{:.2}", value.p50_ms, value.p99_ms))
+    value.map_or(String::new(), |value| {
+        format!("{:.2}/{:.2}", value.p50_ms, value.p99_ms)
+    })
 }
 
 fn megabytes(kilobytes: u64) -> f64 {

@@ -25,7 +25,8 @@ impl Service {
     /// Starts `command` with its output in `log`. Standard input is a pipe that closes when the bench ends.
     pub(crate) fn spawn(name: &str, command: Command, log: &Path) -> Result<Self> {
         let mut command = bound_to_parent(command);
-        let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let output =
+            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let started = Instant::now();
         let child = command
             .stdin(Stdio::piped())
@@ -74,7 +75,10 @@ impl Service {
         }
         self.child.kill()?;
         self.child.wait()?;
-        bail!("{} did not end within {limit:?} of SIGTERM and was killed", self.name)
+        bail!(
+            "{} did not end within {limit:?} of SIGTERM and was killed",
+            self.name
+        )
     }
 
     /// SIGTERM, then the exit status.
@@ -87,7 +91,9 @@ impl Service {
     pub(crate) fn last_lines(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default();
+        let tail = lines
+            .get(lines.len().saturating_sub(15)..)
+            .unwrap_or_default();
         format!("{} ends with:\n{}", self.log.display(), tail.join("\n"))
     }
 }

@@ -24,7 +24,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self { line: Vec::new(), chunks: 0, progress: Progress::Open }
+        Self {
+            line: Vec::new(),
+            chunks: 0,
+            progress: Progress::Open,
+        }
     }
 
     /// Content chunks seen so far.
@@ -61,7 +65,11 @@ impl Reader {
         };
         if data.trim_ascii() == b"[DONE]" {
             let whole = self.progress == Progress::Open && self.chunks == payload::STREAM_CHUNKS;
-            self.progress = if whole { Progress::Complete } else { Progress::Broken };
+            self.progress = if whole {
+                Progress::Complete
+            } else {
+                Progress::Broken
+            };
             return;
         }
         let Some(number) = number_after(data, b" tok", 2) else {
@@ -79,7 +87,10 @@ impl Reader {
 
 fn number_after(data: &[u8], mark: &[u8], digits: usize) -> Option<u64> {
     let start = memmem::find(data, mark)? + mark.len();
-    std::str::from_utf8(data.get(start..start + digits)?).ok()?.parse().ok()
+    std::str::from_utf8(data.get(start..start + digits)?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

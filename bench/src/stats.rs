@@ -27,7 +27,10 @@ fn median_of_sorted(values: &[f64]) -> f64 {
     if values.len() % 2 == 1 {
         return upper;
     }
-    let lower = values.get(middle.wrapping_sub(1)).copied().unwrap_or_default();
+    let lower = values
+        .get(middle.wrapping_sub(1))
+        .copied()
+        .unwrap_or_default();
     f64::midpoint(lower, upper)
 }
 
@@ -44,7 +47,14 @@ mod tests {
 
     #[test]
     fn median_and_range() {
-        assert_eq!(spread([3.0, 1.0, 2.0]), Spread { median: 2.0, low: 1.0, high: 3.0 });
+        assert_eq!(
+            spread([3.0, 1.0, 2.0]),
+            Spread {
+                median: 2.0,
+                low: 1.0,
+                high: 3.0
+            }
+        );
         assert_eq!(spread([4.0, 1.0]).median, 2.5);
         assert_eq!(spread([]), Spread::default());
     }

@@ -56,7 +56,8 @@ const MARK: &str = "SEALGATE_BENCH ";
 /// Runs wrk to its end; `directory` receives the script.
 pub(crate) fn run(load: &Load<'_>, directory: &Path) -> Result<Outcome> {
     let script = directory.join("load.lua");
-    std::fs::write(&script, SCRIPT).with_context(|| format!("cannot write {}", script.display()))?;
+    std::fs::write(&script, SCRIPT)
+        .with_context(|| format!("cannot write {}", script.display()))?;
     let whole = (load.active + load.drain).as_secs_f64().ceil();
     let output = Command::new("wrk")
         .args(["-t", "1", "-c", &load.connections.to_string()])
@@ -72,7 +73,10 @@ pub(crate) fn run(load: &Load<'_>, directory: &Path) -> Result<Outcome> {
         .context("cannot run wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let Some(json) = text.lines().find_map(|line| line.strip_prefix(MARK)) else {
-        bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "wrk failed: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     serde_json::from_str(json).with_context(|| format!("wrk's summary is unreadable: {json}"))
 }
