@@ -36,7 +36,7 @@ pub(crate) fn large_chat() -> Bytes {
         let _ = write!(
             body,
             "{{\"role\":\"{role}\",\"content\":\"{}\"}}",
-            prose(2_020 + turn)
+            prose(2_050 + turn)
         );
     }
     body.push_str("],\"max_tokens\":64}");
