@@ -1,0 +1,211 @@
+//! The effective configuration: what all the settings came to, without secrets.
+
+use std::fmt::Debug;
+
+use policy::{Price, Rate};
+use sha2::{Digest, Sha256};
+
+use super::callbacks::CallbackKind;
+use super::models::{Deployment, UpstreamModel};
+use super::{Config, Guardrail};
+
+/// One setting: its path and its value in words.
+pub(super) type Line = (String, String);
+
+/// Every setting that has an effect, in a fixed order. Secrets appear as
+/// `(set)`, so the list can be shown, and hashed.
+pub(super) fn lines(config: &Config) -> Vec<Line> {
+    let mut out = Lines(Vec::new());
+    out.add("listen", config.listen);
+    out.add("health_listen", optional(config.health_listen));
+    out.add("master_key", "(set)");
+    out.add("key_header", optional(config.key_header.as_deref()));
+    out.word("master_key_on_llm_routes", config.master_key_on_llm_routes);
+    out.add("metrics_need_key", config.metrics_need_key);
+    let dir = config.data_dir.as_ref().map(|dir| dir.display());
+    out.add("data_dir", optional(dir));
+    out.word("content_mode", config.content_mode);
+    out.add("domain", &config.domain);
+    out.add("seal_before_answer", config.seal_before_answer);
+    out.add("strict_fields", config.strict_fields);
+    out.word("inactive_checks", config.inactive_checks);
+    out.word("prompt_hash", config.prompt_hash);
+    out.word("opaque_parts", config.opaque_parts);
+    out.word("provider_retention", config.provider_retention);
+    out.add("egress.allow", config.egress.lines().join(", "));
+    out.word("log.level", config.log.level);
+    out.add("log.debug_fields", config.log.debug_fields);
+    limits(config, &mut out);
+    for (group, deployment) in config.models.deployments() {
+        self::deployment(group, deployment, &mut out);
+    }
+    out.add("models", config.models.names().join(", "));
+    for guardrail in &config.guardrails {
+        self::guardrail(guardrail, &mut out);
+    }
+    for callback in &config.callbacks {
+        let kind = match &callback.kind {
+            CallbackKind::Policy => "policy, not built".to_owned(),
+            CallbackKind::Sink => "sink, not built".to_owned(),
+            CallbackKind::Native => "native".to_owned(),
+            CallbackKind::Disabled(reason) => format!("disabled: {reason}"),
+        };
+        let on = callback.on.join(", ");
+        let path = format!("callbacks.{}", callback.name);
+        out.add(&path, format!("{kind} ({on}) {}", callback.mode).trim_end());
+    }
+    out.0
+}
+
+/// SHA-256 over the effective configuration.
+pub(super) fn digest(config: &Config) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"sealgate configuration 1\n");
+    for (path, value) in lines(config) {
+        // Lengths keep two different lists from reading the same.
+        hash.update(format!("{} {path} {} {value}\n", path.len(), value.len()).as_bytes());
+    }
+    hash.finalize().into()
+}
+
+struct Lines(Vec<Line>);
+
+impl Lines {
+    fn add(&mut self, path: &str, value: impl ToString) {
+        self.0.push((path.to_owned(), value.to_string()));
+    }
+
+    /// A choice by its name in lower case.
+    fn word(&mut self, path: &str, value: impl Debug) {
+        self.add(path, format!("{value:?}").to_lowercase());
+    }
+}
+
+fn optional(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "(none)".to_owned(), |value| value.to_string())
+}
+
+fn limits(config: &Config, out: &mut Lines) {
+    let limits = &config.limits;
+    let numbers = [
+        ("max_request_bytes", limits.max_request_bytes),
+        ("max_response_bytes", limits.max_response_bytes),
+        ("max_header_bytes", limits.max_header_bytes),
+        ("max_event_bytes", limits.max_event_bytes),
+        ("max_json_depth", limits.max_json_depth),
+    ];
+    for (name, number) in numbers {
+        out.add(&format!("limits.{name}"), number);
+    }
+    let counts = [
+        ("max_connections", limits.max_connections),
+        ("max_parallel", limits.max_parallel),
+        ("settle_slots", limits.settle_slots),
+        (
+            "sealed_refusals_per_minute",
+            limits.sealed_refusals_per_minute,
+        ),
+    ];
+    for (name, count) in counts {
+        out.add(&format!("limits.{name}"), count);
+    }
+    out.add("limits.min_free_disk_bytes", limits.min_free_disk_bytes);
+    let times = [
+        ("header_timeout", limits.header_timeout),
+        ("body_timeout", limits.body_idle_timeout),
+        ("connect_timeout", limits.connect_timeout),
+        ("first_byte_timeout", limits.first_byte_timeout),
+        ("idle_timeout", limits.idle_timeout),
+        ("total_timeout", limits.total_timeout),
+        ("keep_alive_interval", limits.keep_alive_interval),
+        ("drain_timeout", limits.drain_timeout),
+    ];
+    for (name, time) in times {
+        out.word(&format!("limits.{name}"), time);
+    }
+}
+
+fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
+    let path = format!("models.{group}.{}", deployment.id);
+    let model = match &deployment.upstream_model {
+        UpstreamModel::Fixed(name) => name.clone(),
+        UpstreamModel::Pattern { head, tail, .. } => format!("{head}*{tail}"),
+    };
+    let built = if deployment.built {
+        ""
+    } else {
+        " (not built: 501)"
+    };
+    out.add(
+        &format!("{path}.provider"),
+        format!("{}{built}", deployment.provider),
+    );
+    out.add(&format!("{path}.model"), model);
+    out.add(
+        &format!("{path}.api_base"),
+        optional(deployment.api_base.as_ref()),
+    );
+    let secret = deployment.api_key.as_ref().map(|_| "(set)");
+    out.add(&format!("{path}.api_key"), optional(secret));
+    if let Some(organization) = &deployment.organization {
+        out.add(&format!("{path}.organization"), organization);
+    }
+    for (name, _) in &deployment.extra_headers {
+        out.add(&format!("{path}.extra_headers.{name}"), "(set)");
+    }
+    if deployment.mock_response.is_some() {
+        out.add(&format!("{path}.mock_response"), "(set)");
+    }
+    out.word(&format!("{path}.timeout"), deployment.timeout);
+    out.word(&format!("{path}.stream_timeout"), deployment.stream_timeout);
+    out.word(&format!("{path}.mode"), deployment.mode);
+    out.add(&format!("{path}.weight"), deployment.weight);
+    out.add(&format!("{path}.order"), deployment.order);
+    out.add(
+        &format!("{path}.max_parallel"),
+        optional(deployment.max_parallel),
+    );
+    out.add(&format!("{path}.rpm"), optional(deployment.capacity.rpm));
+    out.add(&format!("{path}.tpm"), optional(deployment.capacity.tpm));
+    out.add(
+        &format!("{path}.forward_metadata"),
+        deployment.forward_metadata,
+    );
+    prices(&path, &deployment.price, out);
+}
+
+fn prices(path: &str, price: &Price, out: &mut Lines) {
+    let rates = [
+        ("input", price.input),
+        ("output", price.output),
+        ("cached_input", price.cached_input),
+        ("cache_write", price.cache_write),
+        ("reasoning", price.reasoning),
+    ];
+    for (name, rate) in rates {
+        if let Some(rate) = rate.map(Rate::pico) {
+            out.add(
+                &format!("{path}.price.{name}"),
+                format!("{rate} pico-USD a token"),
+            );
+        }
+    }
+}
+
+fn guardrail(guardrail: &Guardrail, out: &mut Lines) {
+    let path = format!("guardrails.{}", guardrail.name);
+    out.add(&format!("{path}.integration"), &guardrail.integration);
+    out.add(&format!("{path}.modes"), guardrail.modes.names().join(", "));
+    out.add(&format!("{path}.default_on"), guardrail.default_on);
+    out.add(&format!("{path}.not_built"), guardrail.missing.join(", "));
+    if let Some(words) = &guardrail.words {
+        out.add(&format!("{path}.tag"), &words.tag);
+        for (index, word) in words.entries.iter().enumerate() {
+            let action = format!("{:?}", word.action).to_lowercase();
+            out.add(
+                &format!("{path}.words[{index}]"),
+                format!("{action} {}", word.keyword),
+            );
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! `model_list`: deployments, model groups and aliases.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::{Price, Router, RouterBuilder, Secret, Target};
+
+use super::deployment::{self, Draft};
+use super::egress::Egress;
+use super::env::Variables;
+use super::problems::{Place, Report, Severity};
+use super::reader::Section;
+use super::states::Table;
+use super::url::BaseUrl;
+use super::yaml::{Node, Value};
+
+/// One upstream that serves a model group.
+pub struct Deployment {
+    /// `model_info.id`, or 32 hexadecimal characters over the settings without secrets.
+    pub id: String,
+    /// The model group, as clients name it.
+    pub group: String,
+    /// The provider's prefix, such as `openai`.
+    pub provider: String,
+    /// Whether the provider's wire format is built; if not, its calls answer
+    /// 501 `provider_not_available`.
+    pub built: bool,
+    /// The provider's entry; present when it is built.
+    pub profile: Option<&'static llm::provider::Provider>,
+    /// The model name that the upstream knows.
+    pub upstream_model: UpstreamModel,
+    /// Where calls go; absent for a mock and for a provider that is not built.
+    pub api_base: Option<BaseUrl>,
+    /// The provider's key.
+    pub api_key: Option<Secret>,
+    /// The value of the header `OpenAI-Organization`.
+    pub organization: Option<String>,
+    /// More headers for every call: lower-case names, values checked.
+    pub extra_headers: Vec<(String, Secret)>,
+    /// The longest a whole call takes.
+    pub timeout: Duration,
+    /// The longest a stream is silent, before its first byte and between two.
+    pub stream_timeout: Duration,
+    /// An answer that is given without any upstream.
+    pub mock_response: Option<String>,
+    /// Prices of `litellm_params`, then of `model_info`.
+    pub price: Price,
+    /// What the deployment serves.
+    pub mode: Mode,
+    /// Calls to it at the same time.
+    pub max_parallel: Option<u32>,
+    /// Share in the draw among the deployments of its group and order.
+    pub weight: u64,
+    /// Tier: the lowest that can serve does.
+    pub order: u32,
+    /// Whether gateway fields such as `metadata` are forwarded to it.
+    pub forward_metadata: bool,
+    /// Tokens and requests a minute as configured; read, not enforced yet.
+    pub(super) capacity: Capacity,
+    /// Where its entry stands.
+    pub(super) place: Place,
+}
+
+/// Capacity as it was configured, for the effective view and the weights.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Capacity {
+    pub(super) weight: Option<u64>,
+    pub(super) rpm: Option<u64>,
+    pub(super) tpm: Option<u64>,
+}
+
+/// What a deployment serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Not said: whatever it is asked.
+    Any,
+    /// Chat completions.
+    Chat,
+    /// Embeddings.
+    Embedding,
+    /// Something that has no route here.
+    Other,
+}
+
+/// The upstream's name of a model, possibly with a part that the call fills in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamModel {
+    /// Always the same.
+    Fixed(String),
+    /// `head*tail`: the star is what the group's star stood for.
+    Pattern {
+        /// Before the star.
+        head: String,
+        /// After the star.
+        tail: String,
+        /// The provider's prefix, cut from a name that still carries it.
+        provider: String,
+    },
+}
+
+impl UpstreamModel {
+    /// The name to send. `wildcard` is what the star of the model group stood for.
+    #[must_use]
+    pub fn name(&self, wildcard: Option<&str>) -> Cow<'_, str> {
+        match self {
+            Self::Fixed(name) => Cow::Borrowed(name),
+            Self::Pattern {
+                head,
+                tail,
+                provider,
+            } => {
+                let part = wildcard.unwrap_or_default();
+                let prefix = part.strip_prefix(provider.as_str());
+                let bare = prefix.and_then(|rest| rest.strip_prefix('/'));
+                Cow::Owned(format!("{head}{}{tail}", bare.unwrap_or(part)))
+            }
+        }
+    }
+}
+
+/// What the models of a file are read with.
+pub(super) struct Reading<'r> {
+    pub(super) table: &'r Table,
+    pub(super) variables: &'r Variables<'r>,
+    pub(super) timeout: Duration,
+    pub(super) stream_timeout: Duration,
+    pub(super) egress: &'r mut Egress,
+    pub(super) report: &'r mut Report,
+}
+
+/// Reads `model_list`, `credential_list` and the aliases of `router_settings`.
+pub(super) fn read(
+    root: &Section<'_>,
+    router: &Section<'_>,
+    reading: &mut Reading<'_>,
+) -> Router<Arc<Deployment>> {
+    let credentials = credentials(root, reading);
+    let mut drafts: Vec<Deployment> = Vec::new();
+    for (index, node) in root.list("model_list", reading.report).iter().enumerate() {
+        let path = format!("model_list[{index}]");
+        let entry = Section::of(Some(node), path, &root.place, reading.report);
+        entry.judge(reading.table, "model_list", reading.report);
+        let draft = Draft::new(&entry, &credentials, reading);
+        if let Some(deployment) = deployment::read(&draft, reading) {
+            drafts.push(deployment);
+        }
+    }
+    unique_ids(&mut drafts, reading.report);
+    let weights = weights(&drafts);
+    let mut builder = RouterBuilder::default();
+    for (mut deployment, weight) in drafts.into_iter().zip(weights) {
+        deployment.weight = weight;
+        let group = deployment.group.clone();
+        let order = deployment.order;
+        let target = Target {
+            deployment: Arc::new(deployment),
+            weight,
+            order,
+        };
+        builder.deployment(&group, target);
+    }
+    aliases(router, &mut builder, reading.report);
+    builder.build()
+}
+
+/// Values of `credential_list` by name.
+fn credentials<'n>(
+    root: &Section<'n>,
+    reading: &mut Reading<'_>,
+) -> BTreeMap<&'n str, Section<'n>> {
+    let mut found = BTreeMap::new();
+    for (index, node) in root
+        .list("credential_list", reading.report)
+        .iter()
+        .enumerate()
+    {
+        let path = format!("credential_list[{index}]");
+        let entry = Section::of(Some(node), path, &root.place, reading.report);
+        entry.judge(reading.table, "credential_list", reading.report);
+        let values = entry.section("credential_values", reading.report);
+        match entry.text("credential_name", reading.report) {
+            Some(name) => {
+                found.insert(name, values);
+            }
+            None => reading.report.problem(
+                &entry.place,
+                &entry.path_of("credential_name"),
+                "a credential needs a name",
+            ),
+        }
+    }
+    found
+}
+
+/// Written ids must differ; computed ones of equal deployments are numbered.
+fn unique_ids(deployments: &mut [Deployment], report: &mut Report) {
+    let mut seen = BTreeSet::new();
+    for deployment in deployments {
+        if seen.insert(deployment.id.clone()) {
+            continue;
+        }
+        let message = "a second deployment with the same id or the same settings in this group";
+        report.note(Severity::Warning, &deployment.place, "model_list", message);
+        let mut number = 2u32;
+        while !seen.insert(format!("{}-{number}", deployment.id)) {
+            number = number.saturating_add(1);
+        }
+        deployment.id = format!("{}-{number}", deployment.id);
+    }
+}
+
+/// Shares inside each group: by `weight` where one is written, else by `rpm`,
+/// else by `tpm`, else equal. A deployment without the measure that the group
+/// goes by has no share.
+fn weights(deployments: &[Deployment]) -> Vec<u64> {
+    let measures: [fn(&Capacity) -> Option<u64>; 3] = [|c| c.weight, |c| c.rpm, |c| c.tpm];
+    let weight = |deployment: &Deployment| {
+        let group = || deployments.iter().filter(|d| d.group == deployment.group);
+        let measure = measures
+            .iter()
+            .find(|measure| group().any(|d| measure(&d.capacity).is_some()));
+        measure.map_or(1, |measure| measure(&deployment.capacity).unwrap_or(0))
+    };
+    deployments.iter().map(weight).collect()
+}
+
+/// `model_group_alias`: `{alias: group}` or `{alias: {model, hidden}}`.
+fn aliases(
+    router: &Section<'_>,
+    builder: &mut RouterBuilder<Arc<Deployment>>,
+    report: &mut Report,
+) {
+    let section = router.section("model_group_alias", report);
+    for entry in section.entries() {
+        let path = section.path_of(&entry.key);
+        let Some((group, hidden)) = alias(&entry.value, &path, report) else {
+            continue;
+        };
+        if builder.has_group(&entry.key) {
+            let message = "a model group has the same name and wins over the alias";
+            report.note(Severity::Warning, &entry.place, &path, message);
+        }
+        if !builder.has_group(&group) {
+            let message = "no model group has exactly the name that the alias leads to";
+            report.note(Severity::Warning, &entry.place, &path, message);
+        }
+        builder.alias(&entry.key, &group, hidden);
+    }
+}
+
+fn alias(node: &Node, path: &str, report: &mut Report) -> Option<(String, bool)> {
+    match &node.value {
+        Value::Text(group) => Some((group.clone(), false)),
+        Value::Map(_) => {
+            let section = Section::of(Some(node), path.to_owned(), &node.place, report);
+            let hidden = section.flag("hidden", report).unwrap_or(false);
+            match section.text("model", report) {
+                Some(group) => Some((group.to_owned(), hidden)),
+                None => {
+                    report.problem(&node.place, path, "an alias needs the `model` it leads to");
+                    None
+                }
+            }
+        }
+        _ => {
+            report.problem(&node.place, path, "expected the name of a model group");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/models.rs"]
+mod tests;
