@@ -6,6 +6,7 @@
 
 mod adopt;
 mod anchor;
+pub mod audit;
 pub mod checkpoint;
 mod checkpointer;
 mod clock;
