@@ -61,8 +61,14 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) {
 
 /// Appends a string token, quotation marks included.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
     let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
+    if plain_prefix(rest) == rest.len() {
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
     loop {
         let (plain, tail) = rest
             .split_at_checked(plain_prefix(rest))
@@ -95,33 +101,49 @@ fn write_escaped(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
 /// Length of the longest prefix without quotation mark, backslash and control character.
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 16;
     let mut length = 0;
-    let mut blocks = bytes.chunks_exact(BLOCK);
-    for block in &mut blocks {
-        // Branch-free over the block, so that it compiles to vector instructions.
-        let any = block
-            .iter()
-            .fold(false, |any, &byte| any | is_special(byte));
-        if any {
-            return length + scalar_prefix(block);
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        let special = special_bytes(load(word));
+        if special != 0 {
+            return length + first_marked(special);
         }
-        length += BLOCK;
+        length += 8;
     }
-    length + scalar_prefix(blocks.remainder())
+    let rest = words.remainder();
+    if rest.is_empty() {
+        return length;
+    }
+    // Filled up with a byte that stops the search at the end of the text.
+    let mut word = [b'"'; 8];
+    if let Some(start) = word.get_mut(..rest.len()) {
+        start.copy_from_slice(rest);
+    }
+    length + first_marked(special_bytes(u64::from_le_bytes(word)))
 }
 
-fn scalar_prefix(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| is_special(byte))
-        .unwrap_or(bytes.len())
+fn load(word: &[u8]) -> u64 {
+    // The slice has eight bytes; the fallback would mark its first.
+    word.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// Sets the high bit of each byte of the word that must be escaped. A borrow may mark bytes after a
+/// marked one too, so only the first mark counts.
+const fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES * 0x80;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quote | backslash) & HIGH
+}
+
+const fn first_marked(special: u64) -> usize {
+    (special.trailing_zeros() / 8) as usize
 }
 
 pub(crate) fn write_integer(integer: &Integer, out: &mut Vec<u8>) {
@@ -165,6 +187,16 @@ pub fn write_u64(value: u64, out: &mut Vec<u8>) {
 pub fn write_f64(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
+        return;
+    }
+    // Whole numbers that have at most 15 digits are their own shortest form.
+    let whole = value as i64;
+    if whole.unsigned_abs() < 1_000_000_000_000_000 && whole as f64 == value {
+        if value.is_sign_negative() {
+            out.push(b'-');
+        }
+        write_u64(whole.unsigned_abs(), out);
+        out.extend_from_slice(b".0");
         return;
     }
     // At most 17 digits, a point, a sign, "e-324": 24 bytes.

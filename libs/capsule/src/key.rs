@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signer as _, VerifyingKey};
+use ed25519_dalek::{Signer as _, Verifier as _, VerifyingKey};
 
 use crate::hex;
 
@@ -187,9 +187,78 @@ impl Checker {
         (!key.is_weak()).then_some(Checker(key))
     }
 
-    /// Whether the signature is good, by the strict rules.
+    /// Whether the signature is good, by the strict rules: the equation without cofactor, canonical
+    /// encodings only, and no point of small order.
     pub(crate) fn check(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        self.0.verify_strict(message, &signature).is_ok()
+        // `verify` compares the computed point's canonical bytes with the signature's, so only the
+        // canonical encodings of small-order points are left to refuse. This spares `verify_strict`'s
+        // decompression of the point.
+        !SMALL_ORDER.contains(signature.r_bytes()) && self.0.verify(message, &signature).is_ok()
+    }
+}
+
+/// The canonical encodings of the eight points of small order.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    let mut order_two = [0xFF; 32];
+    order_two[0] = 0xEC;
+    order_two[31] = 0x7F;
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let order_eight = *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+        \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05";
+    let other_eight = *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+        \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a";
+    [
+        identity,
+        order_two,
+        [0; 32],
+        negative([0; 32]),
+        order_eight,
+        negative(order_eight),
+        other_eight,
+        negative(other_eight),
+    ]
+};
+
+/// The encoding with the sign bit set.
+const fn negative(mut point: [u8; 32]) -> [u8; 32] {
+    point[31] |= 0x80;
+    point
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listed_points_are_all_of_small_order_and_all_there_are() {
+        let mut points = SMALL_ORDER.to_vec();
+        points.sort_unstable();
+        points.dedup();
+        assert_eq!(points.len(), 8);
+        for point in points {
+            assert!(VerifyingKey::from_bytes(&point).unwrap().is_weak());
+            assert!(Checker::new(&PublicKey(point)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_signature_without_nonce_is_refused_as_verify_strict_does() {
+        // R is the identity and S the key times the challenge: the equation holds.
+        let key = SigningKey::from_seed([1; 32]);
+        let verifying = VerifyingKey::from_bytes(key.public_key().as_bytes()).unwrap();
+        let good = key.sign(b"message").unwrap();
+        let checker = Checker::new(&key.public_key()).unwrap();
+        assert!(checker.check(b"message", &good));
+        for at in 0..64 {
+            for bit in 0..8 {
+                let mut bad = good;
+                bad[at] ^= 1 << bit;
+                assert!(!checker.check(b"message", &bad));
+                let bad = ed25519_dalek::Signature::from_bytes(&bad);
+                assert!(verifying.verify_strict(b"message", &bad).is_err());
+            }
+        }
     }
 }

@@ -263,12 +263,13 @@ impl Parser<'_> {
 
     fn object(&mut self) -> Parsed<Value> {
         let start = self.at;
-        let mut members: Vec<(Cow<'static, str>, Value)> = Vec::new();
         let mut sorted = true;
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(Value::Object(Object::new()));
         }
+        // Sections have three to thirteen members.
+        let mut members: Vec<(Cow<'static, str>, Value)> = Vec::with_capacity(8);
         loop {
             match self.peek() {
                 Some(b'"') => {}
