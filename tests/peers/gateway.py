@@ -86,7 +86,7 @@ class Gateway:
     def init(self):
         # JSON is YAML: no YAML library is needed to write a configuration.
         (self.folder / "config.yaml").write_text(json.dumps(self.config(), indent=1))
-        code, out, err = run(SEALGATE, "init", "--data-dir", str(self.data))
+        code, out, err = run(SEALGATE, "init", "--no-config", "--data-dir", str(self.data))
         if code != 0:
             raise AssertionError(f"init: exit {code}\n{out}{err}")
 
