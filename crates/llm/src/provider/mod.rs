@@ -16,6 +16,9 @@ pub struct Provider {
     pub key_env: &'static str,
     /// Environment variables that may hold the base URL.
     pub base_env: &'static [&'static str],
+    /// Path of the OpenAI format on a server whose base URL is customarily given
+    /// without a path (`/v1` for Ollama); empty if the base URL says it all.
+    pub base_path: &'static str,
     /// Whether a key is needed.
     pub key: KeyRule,
     /// Differences in the body.
@@ -80,10 +83,16 @@ impl Provider {
     #[must_use]
     pub fn url(&self, api_base: &str, route: Route) -> String {
         let base = api_base.trim_end_matches('/');
-        match base.ends_with(route.path()) {
-            true => base.to_owned(),
-            false => format!("{base}{}", route.path()),
+        if base.ends_with(route.path()) {
+            return base.to_owned();
         }
+        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let path = if host.contains('/') {
+            ""
+        } else {
+            self.base_path
+        };
+        format!("{base}{path}{}", route.path())
     }
 
     /// The provider with this prefix.

@@ -80,6 +80,7 @@ const fn hosted(
         api_base,
         key_env,
         base_env,
+        base_path: "",
         key,
         quirks,
     }
@@ -98,6 +99,7 @@ const fn own(
         api_base: None,
         key_env,
         base_env,
+        base_path: "",
         key,
         quirks,
     }
@@ -118,6 +120,7 @@ const fn local(
         api_base,
         key_env,
         base_env,
+        base_path: "",
         key,
         quirks,
     }
@@ -189,20 +192,26 @@ pub const PROVIDERS: &[Provider] = &[
         &["LLAMAFILE_API_BASE"],
         MAX_TOKENS,
     ),
-    local(
-        "ollama",
-        "http://localhost:11434/v1",
-        "OLLAMA_API_KEY",
-        &["OLLAMA_API_BASE"],
-        MAX_TOKENS,
-    ),
-    local(
-        "ollama_chat",
-        "http://localhost:11434/v1",
-        "OLLAMA_API_KEY",
-        &["OLLAMA_API_BASE"],
-        MAX_TOKENS,
-    ),
+    Provider {
+        base_path: "/v1",
+        ..local(
+            "ollama",
+            "http://localhost:11434/v1",
+            "OLLAMA_API_KEY",
+            &["OLLAMA_API_BASE"],
+            MAX_TOKENS,
+        )
+    },
+    Provider {
+        base_path: "/v1",
+        ..local(
+            "ollama_chat",
+            "http://localhost:11434/v1",
+            "OLLAMA_API_KEY",
+            &["OLLAMA_API_BASE"],
+            MAX_TOKENS,
+        )
+    },
     hosted(
         "groq",
         "https://api.groq.com/openai/v1",
