@@ -1,1 +1,83 @@
-//! Fuzz bodies: plain functions over bytes that say what promise was broken.
+//! Fuzz bodies: plain functions over inputs that say what promise was broken. Stable
+//! tests run them over a corpus, a fuzzer over whatever it likes.
+
+use crate::{BlockedWords, Check, Finding, StreamCheck};
+
+/// A broken promise, for the person who reads the failing run.
+pub type Broken = String;
+
+/// The outcome of a stream: what was delivered, what was found, what blocked.
+pub type Streamed = (String, Vec<Finding>, Option<Finding>);
+
+/// Runs `text` through a stream check in the given pieces.
+pub fn streamed<'a>(
+    stream: &mut dyn StreamCheck,
+    pieces: impl Iterator<Item = &'a str>,
+) -> Streamed {
+    let mut delivered = String::new();
+    let mut findings = Vec::new();
+    let mut blocked = None;
+    for piece in pieces {
+        let emit = stream.push(piece);
+        delivered.push_str(&emit.text);
+        findings.extend(emit.findings);
+        blocked = blocked.or(emit.blocked);
+    }
+    let last = stream.finish();
+    delivered.push_str(&last.text);
+    findings.extend(last.findings);
+    (delivered, findings, blocked.or(last.blocked))
+}
+
+/// `text` cut at the character borders at or after the given offsets.
+#[must_use]
+pub fn cut<'a>(text: &'a str, cuts: &[usize]) -> Vec<&'a str> {
+    let mut cuts: Vec<usize> = cuts.to_vec();
+    cuts.sort_unstable();
+    let mut pieces = Vec::new();
+    let (mut rest, mut done) = (text, 0_usize);
+    for cut in cuts {
+        let mut at = cut.saturating_sub(done);
+        while at < rest.len() && !rest.is_char_boundary(at) {
+            at = at.saturating_add(1);
+        }
+        let Some((piece, tail)) = rest.split_at_checked(at) else {
+            break;
+        };
+        pieces.push(piece);
+        done = done.saturating_add(piece.len());
+        rest = tail;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// However the text is cut, the stream gives what the whole text gives.
+///
+/// # Errors
+/// The promise that was broken.
+pub fn window(words: &BlockedWords, text: &str, cuts: &[usize]) -> Result<(), Broken> {
+    let whole = words.scan(text);
+    let pieces = cut(text, cuts);
+    let mut stream = words.window();
+    let (delivered, findings, blocked) = streamed(&mut stream, pieces.iter().copied());
+    if findings != whole.findings || blocked != whole.blocked {
+        return Err(format!("stream {findings:?}, whole {:?}", whole.findings));
+    }
+    let expected = whole.masked.as_deref().unwrap_or(text);
+    match blocked {
+        None if delivered != expected => Err(format!("{delivered:?}, not {expected:?}")),
+        None => Ok(()),
+        Some(_) => {
+            let mut by_letter = words.window();
+            let mut buffer = [0; 4];
+            let mut letters = String::new();
+            for c in text.chars() {
+                letters.push_str(&by_letter.push(c.encode_utf8(&mut buffer)).text);
+            }
+            (delivered == letters)
+                .then_some(())
+                .ok_or_else(|| format!("blocked after {delivered:?}, by letter {letters:?}"))
+        }
+    }
+}

@@ -102,31 +102,40 @@ impl StreamWindow {
     }
 
     fn finding(&self, hit: Hit, action: Action) -> Finding {
-        let folded = self.folded.saturating_sub(hit.length as usize);
-        // Invisible characters share the folded offset of the visible one after them.
-        let after = self.held.partition_point(|held| held.folded <= folded);
-        let first = self.held.get(after.saturating_sub(1));
-        let start = first.map_or(self.at, |held| held.at);
+        let start = self.start_of(hit.length);
+        let (end, rule) = (self.at, hit.rule);
         Finding {
             start,
-            end: self.at,
-            rule: hit.rule,
+            end,
+            rule,
             action,
         }
     }
 
+    /// Where in the text the last `length` bytes of folded text begin.
+    fn start_of(&self, length: u32) -> usize {
+        let folded = self.folded.saturating_sub(length as usize);
+        // Invisible characters share the folded offset of the visible one after them.
+        let after = self.held.partition_point(|held| held.folded <= folded);
+        let first = self.held.get(after.saturating_sub(1));
+        first.map_or(self.at, |held| held.at)
+    }
+
     /// A candidate that outgrows the window counts as a match.
     fn check_window(&mut self, findings: &mut Vec<Finding>) {
-        let start = self.held.front().map_or(self.at, |held| held.at);
-        let Some((action, rule)) = self.words.automaton.candidate(self.state) else {
-            return;
-        };
-        if self.at.saturating_sub(start) <= self.words.window {
+        if self.held() <= self.words.window {
             return;
         }
+        let automaton = &self.words.automaton;
+        let start = self.start_of(automaton.depth(self.state));
+        let outgrown = self.at.saturating_sub(start) > self.words.window;
+        let Some((action, rule)) = automaton.candidate(self.state).filter(|_| outgrown) else {
+            return;
+        };
+        let end = self.at;
         let finding = Finding {
             start,
-            end: self.at,
+            end,
             rule,
             action,
         };
@@ -134,7 +143,7 @@ impl StreamWindow {
         match action {
             Action::Block => self.blocked = Some(finding),
             Action::Mask => {
-                self.mask(start, self.at);
+                self.mask(start, end);
                 self.state = State::default();
             }
         }

@@ -253,7 +253,7 @@ fn splice_all(bytes: &[u8], splices: &[Splice<'_>], out: &mut Vec<u8>) -> Result
     for splice in splices {
         let Range { start, end } = splice.range;
         // Inside something that is already gone.
-        if end < done || (end == done && start < done) || (start < done) {
+        if start < done {
             continue;
         }
         let before = bytes.get(done..start).ok_or(EditError::OutOfRange)?;

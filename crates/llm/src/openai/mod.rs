@@ -11,6 +11,7 @@ mod output;
 mod request;
 pub mod stream;
 mod upstream;
+mod vocabulary;
 
 pub use output::{Channel, Output};
 pub use request::{RequestError, RequestErrorKind};

@@ -42,7 +42,8 @@ fn members_come_and_go_with_the_right_commas() {
         }
         assert_eq!(apply(&doc, &edits), *after, "{before} without {keys:?}");
     }
-    let set: &[(&str, &[(&str, &str)], &str)] = &[
+    type Set<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let set: &[Set<'_>] = &[
         (r#"{}"#, &[("a", "1")], r#"{"a":1}"#),
         (r#"{ }"#, &[("a", "1"), ("b", "2")], r#"{"a":1,"b":2 }"#),
         (r#"{"a":1}"#, &[("a", "2")], r#"{"a":2}"#),

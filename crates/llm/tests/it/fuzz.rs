@@ -28,7 +28,8 @@ fn damage(input: &[u8], at: usize, way: usize) -> Vec<u8> {
 }
 
 fn run(input: &[u8]) {
-    let bodies: [(&str, fn(&[u8]) -> Result<(), String>); 5] = [
+    type Body = fn(&[u8]) -> Result<(), String>;
+    let bodies: [(&str, Body); 5] = [
         ("scan", fuzz::scan),
         ("chat_request", fuzz::chat_request),
         ("embeddings_request", fuzz::embeddings_request),

@@ -1,5 +1,12 @@
 //! Tests of the wire formats through the public interface.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may state what must hold"
+)]
+
 mod chat;
 mod edit;
 mod embeddings;

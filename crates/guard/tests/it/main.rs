@@ -1,0 +1,6 @@
+//! Tests of the checks through the public interface.
+
+#![expect(clippy::expect_used, reason = "helpers of tests may state what must hold")]
+
+mod stream;
+mod words;
