@@ -306,7 +306,13 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
             let Some(name) = needed(&entry, "name", report) else {
                 continue;
             };
-            found.push(every_call(name, "judge model", &entry.place, &entry.path, report));
+            found.push(every_call(
+                name,
+                "judge model",
+                &entry.place,
+                &entry.path,
+                report,
+            ));
             continue;
         }
         for named in entry.entries() {

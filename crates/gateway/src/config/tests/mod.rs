@@ -1,1 +1,7 @@
-//! Tests.
+//! Tests of whole configurations.
+
+mod canary;
+mod properties;
+mod published;
+pub(crate) mod support;
+mod whole;
