@@ -148,7 +148,7 @@ fn rebuild(
             let checked = row::check(&row)?;
             checked.follows(last.as_ref())?;
             checked.signed_by(&keys)?;
-            edge.push(checked.leaf);
+            edge.push(checked.leaf());
             last = Some(checked.head);
         }
     }

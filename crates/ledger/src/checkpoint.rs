@@ -210,7 +210,7 @@ fn key_id(name: &str, key: &PublicKey) -> [u8; 4] {
     [a, b, c, d]
 }
 
-pub(crate) fn verify_ed25519(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+fn verify_ed25519(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
     let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(key.as_bytes()) else {
         return false;
     };

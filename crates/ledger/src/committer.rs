@@ -17,6 +17,7 @@ use crate::{
     journal::{Class, TreeWrite},
     quarantine,
     queue::{Shutdown, Taken, merge},
+    reconcile::restore,
     sequencer::{Attempt, Failure, Refusal, Sequencer},
     shared::Shared,
     system::{Event, Scribe, draft},
@@ -281,7 +282,7 @@ impl Committer {
             Err(Failure::Unknown(attempt, error)) => {
                 tracing::error!(target: "sealgate::ledger", %error, "outcome of a commit unknown; reopening");
                 self.shared.fail(error.to_string());
-                return self.resolve(batch, attempt);
+                return self.resolve(batch, *attempt);
             }
             Err(Failure::Stop(damage)) => return Err(damage),
         }
@@ -296,7 +297,7 @@ impl Committer {
                 self.committed(works, attempt);
             }
             Ok(false) => {
-                if let Err(Failure::Stop(damage)) = Sequencer::take_back(&mut works, &mut attempt) {
+                if let Err(Failure::Stop(damage)) = restore(&mut works, &mut attempt) {
                     return Err(damage);
                 }
                 self.put_back(works);

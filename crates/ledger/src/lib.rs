@@ -20,6 +20,7 @@ pub mod memory;
 mod options;
 mod quarantine;
 mod queue;
+mod reconcile;
 mod row;
 mod sequencer;
 mod shared;

@@ -1,9 +1,11 @@
 //! Stored rows read back: are they ours, and what leaf are they?
 
-use capsule::{Hash, PublicKey, canonical, json};
+use capsule::{
+    PublicKey,
+    verify::{self, Columns, Keys, Record, RecordError, Seal},
+};
 
 use crate::{
-    checkpoint::verify_ed25519,
     error::Damage,
     journal::{Chain, Head, Journal, JournalError, Row},
     tree::{NodeHash, leaf_hash},
@@ -14,7 +16,13 @@ pub(crate) const PAGE: usize = 512;
 
 /// The keys whose records this ledger continues: its own, present and past. No other key is ever
 /// tried, whatever a record's `signed_by` says.
-pub(crate) struct RowKeys(pub(crate) Vec<PublicKey>);
+pub(crate) struct RowKeys(Vec<Keys>);
+
+impl RowKeys {
+    pub(crate) fn new<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> RowKeys {
+        RowKeys(keys.into_iter().map(Keys::explicit).collect())
+    }
+}
 
 /// A row that is not what it should be, or that could not be read.
 pub(crate) enum RowError {
@@ -28,75 +36,85 @@ impl From<JournalError> for RowError {
     }
 }
 
-/// A row whose hash is that of its content.
+/// A row whose hash is that of its content, and whose columns repeat it.
 pub(crate) struct Checked {
     pub(crate) head: Head,
-    pub(crate) previous: Option<Hash>,
-    pub(crate) leaf: NodeHash,
-    pub(crate) document: json::Value,
-    hash_text: String,
-    signature: String,
+    pub(crate) record: Record,
 }
 
 /// Recomputes the hash and compares the columns with the document.
 pub(crate) fn check(row: &Row) -> Result<Checked, Damage> {
-    let wrong = |message: &str| Damage::Record {
+    let wrong = |message: String| Damage::Record {
         sequence: row.sequence,
-        message: message.to_owned(),
+        message,
     };
-    let document = json::parse(&row.data, &json::Limits::default())
-        .map_err(|error| wrong(&format!("unreadable content: {error}")))?;
-    let hash =
-        Hash::from_hex(&row.hash).map_err(|_| wrong("the hash is not 64 hexadecimal digits"))?;
-    if Hash::of(&canonical::to_vec(&document)) != hash {
-        return Err(wrong("the content does not have the stored hash"));
-    }
-    let text = |key: &str| document.get(key).and_then(json::Value::as_str);
-    if document.get("sequence").and_then(json::Value::as_u64) != Some(row.sequence)
-        || text("id") != Some(&row.id)
-        || text("previous_hash") != row.previous_hash.as_deref()
-    {
-        return Err(wrong("the columns do not say what the content says"));
-    }
-    let previous = match &row.previous_hash {
-        None => None,
-        Some(text) => Some(Hash::from_hex(text).map_err(|_| wrong("the link is not a hash"))?),
+    let record = row.record().map_err(|error| wrong(error.to_string()))?;
+    verify::verify_content(&record).map_err(|failure| wrong(failure.message.into_owned()))?;
+    record
+        .check_columns(&row.columns())
+        .map_err(|error| wrong(error.to_string()))?;
+    let head = Head {
+        sequence: row.sequence,
+        hash: record.content_hash(),
     };
-    Ok(Checked {
-        head: Head {
-            sequence: row.sequence,
-            hash,
-        },
-        previous,
-        leaf: leaf_hash(&record_json(&document, row)),
-        document,
-        hash_text: row.hash.clone(),
-        signature: row.signature.clone(),
-    })
+    Ok(Checked { head, record })
+}
+
+impl Row {
+    /// The record with its seal, read and not verified.
+    ///
+    /// # Errors
+    /// When the content is not a record's.
+    pub fn record(&self) -> Result<Record, RecordError> {
+        let seal = Seal {
+            hash: self.hash.clone(),
+            signature: self.signature.clone(),
+            signature_pq: self.signature_pq.clone(),
+            signed_at: self.signed_at.clone(),
+            signed_by: self.signed_by.clone().unwrap_or_default(),
+        };
+        Record::from_row(&self.data, seal)
+    }
+
+    /// The columns that repeat what the record says.
+    #[must_use]
+    pub fn columns(&self) -> Columns<'_> {
+        Columns {
+            id: &self.id,
+            capsule_type: &self.capsule_type,
+            sequence: i64::try_from(self.sequence).unwrap_or(-1),
+            previous_hash: self.previous_hash.as_deref(),
+            session_id: self.session_id.as_deref(),
+        }
+    }
 }
 
 impl Checked {
+    /// The RFC 6962 leaf hash of the sealed record.
+    pub(crate) fn leaf(&self) -> NodeHash {
+        leaf_hash(&self.record.record_json())
+    }
+
     /// Whether one of the keys signed it.
     pub(crate) fn signed_by(&self, keys: &RowKeys) -> Result<(), Damage> {
-        let signature = hex_64(&self.signature);
-        let good = signature.is_some_and(|signature| {
-            keys.0
-                .iter()
-                .any(|key| verify_ed25519(key, self.hash_text.as_bytes(), &signature))
-        });
-        if good {
-            return Ok(());
+        let mut failure = None;
+        for key in &keys.0 {
+            match verify::verify(&self.record, key) {
+                Ok(_) => return Ok(()),
+                Err(other) => failure = Some(other.message.into_owned()),
+            }
         }
         Err(Damage::UnknownKey {
             sequence: self.head.sequence,
-            message: "no key of this ledger made its signature".to_owned(),
+            message: failure.unwrap_or_else(|| "this ledger has no key".to_owned()),
         })
     }
 
     /// Whether it follows `before`.
     pub(crate) fn follows(&self, before: Option<&Head>) -> Result<(), Damage> {
         let sequence = before.map_or(0, |head| head.sequence + 1);
-        if self.head.sequence != sequence || self.previous != before.map(|head| head.hash) {
+        let link = before.map(|head| head.hash.hex());
+        if self.head.sequence != sequence || self.record.previous_hash() != link.as_deref() {
             return Err(Damage::Record {
                 sequence: self.head.sequence,
                 message: format!("is not linked to record {}", sequence.saturating_sub(1)),
@@ -104,23 +122,6 @@ impl Checked {
         }
         Ok(())
     }
-}
-
-/// The canonical sealed record of 18 keys, which is the leaf of the tree.
-pub(crate) fn record_json(document: &json::Value, row: &Row) -> Vec<u8> {
-    let mut object = document.as_object().cloned().unwrap_or_default();
-    object.insert("hash", row.hash.as_str());
-    object.insert("signature", row.signature.as_str());
-    object.insert("signature_pq", row.signature_pq.as_str());
-    object.insert(
-        "signed_at",
-        match &row.signed_at {
-            Some(at) => json::Value::from(at.as_str()),
-            None => json::Value::Null,
-        },
-    );
-    object.insert("signed_by", row.signed_by.as_deref().unwrap_or_default());
-    canonical::to_vec(&json::Value::Object(object))
 }
 
 /// Verifies every record after `from` up to `last`: content, link and signature by a key of this
@@ -157,21 +158,9 @@ pub(crate) fn adopt_rows(
             let checked = check(&row).map_err(RowError::Damage)?;
             checked.follows(head.as_ref()).map_err(RowError::Damage)?;
             checked.signed_by(keys).map_err(RowError::Damage)?;
-            leaves.push(checked.leaf);
+            leaves.push(checked.leaf());
             head = Some(checked.head);
         }
     }
     Ok(leaves)
-}
-
-fn hex_64(text: &str) -> Option<[u8; 64]> {
-    let mut out = [0_u8; 64];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != out.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(pairs) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
 }

@@ -3,13 +3,14 @@
 //! The sequencer alone knows the head and the boot's last intent number, and changes both only after
 //! a commit whose outcome is certain.
 
-use capsule::{Draft, Hash, Id, Sealed, Signer, Timestamp};
+use capsule::{Id, Sealed, Signer, Timestamp};
 
 use crate::{
     error::Damage,
     journal::{Chain, Class, Head, Journal, JournalError, LockedHead},
+    reconcile::restore,
     row::{RowKeys, adopt_rows},
-    signing::{Presigned, redraft},
+    signing::{redraft, sign},
     tree::NodeHash,
     work::{Open, Seal, Work},
 };
@@ -49,7 +50,7 @@ pub(crate) enum Failure {
     /// Nothing is persisted and an unknown item is to blame.
     Suspect(JournalError),
     /// It is not known whether it is persisted. The journal must be reopened before anything else.
-    Unknown(Attempt, JournalError),
+    Unknown(Box<Attempt>, JournalError),
     /// The chain cannot be continued.
     Stop(Damage),
 }
@@ -115,10 +116,10 @@ impl Sequencer {
         };
         match (fault, rolled_back) {
             (Fault::Journal(error), _) if error.class == Class::Fatal => {
-                Err(Failure::Unknown(attempt, error))
+                Err(Failure::Unknown(Box::new(attempt), error))
             }
             (Fault::Stop(damage), _) => Err(Failure::Stop(damage)),
-            (_, Err(error)) => Err(Failure::Unknown(attempt, error)),
+            (_, Err(error)) => Err(Failure::Unknown(Box::new(attempt), error)),
             (fault, Ok(())) => {
                 restore(works, &mut attempt)?;
                 Err(match (fault, culprit) {
@@ -270,17 +271,16 @@ impl Sequencer {
         };
         let sequence = attempt.head.map_or(0, |head| head.sequence + 1);
         let previous = attempt.head.map(|head| head.hash);
-        let sealed = match sign(
-            draft,
-            sequence,
-            previous.as_ref(),
-            self.signer.as_ref(),
-            now,
-        ) {
+        let signer = self.signer.as_ref();
+        let sealed = match sign(draft, sequence, previous.as_ref(), signer, now) {
             Ok(sealed) => sealed,
-            Err((draft, error)) => {
-                seal.draft = draft;
-                return Err(Fault::Journal(error));
+            Err(unsigned) => {
+                seal.draft = unsigned.draft;
+                return Err(Fault::Journal(JournalError {
+                    class: Class::Batch,
+                    operation: "sign",
+                    message: unsigned.error.to_string(),
+                }));
             }
         };
         let stored = self.store(&sealed, seal.attachment.as_deref());
@@ -303,66 +303,9 @@ impl Sequencer {
         }
     }
 
-    fn accept(&mut self, attempt: &Attempt) {
+    pub(crate) fn accept(&mut self, attempt: &Attempt) {
         self.head = attempt.head;
         self.last_intent = attempt.last_intent;
-    }
-
-    /// After an unknown outcome: reopens and looks up every item. `Ok(true)`: it is durable, as if the
-    /// commit had returned `Ok`. `Ok(false)`: nothing of it is there.
-    pub(crate) fn reconcile(&mut self, works: &[Work], attempt: &Attempt) -> Result<bool, Failure> {
-        self.journal.reopen().map_err(Failure::Later)?;
-        let mut verdict = None;
-        for (at, work) in works.iter().enumerate() {
-            let sealed = attempt.sealed.get(at).and_then(Option::as_ref);
-            let number = attempt.numbers.get(at).copied().flatten();
-            let Some(there) = self
-                .persisted(work, sealed, number)
-                .map_err(Failure::Later)?
-            else {
-                continue;
-            };
-            match verdict {
-                Some(other) if other != there => return Err(Failure::Stop(Damage::Torn)),
-                _ => verdict = Some(there),
-            }
-        }
-        let persisted = verdict.unwrap_or(false);
-        if persisted {
-            self.accept(attempt);
-        }
-        Ok(persisted)
-    }
-
-    /// `None` for items whose repetition is harmless.
-    fn persisted(
-        &mut self,
-        work: &Work,
-        sealed: Option<&Sealed>,
-        number: Option<u64>,
-    ) -> Result<Option<bool>, JournalError> {
-        match (work, sealed, number) {
-            (Work::Seal(_), Some(sealed), _) => {
-                let found = self.journal.find_record(&self.chain, &sealed.id())?;
-                Ok(Some(
-                    found
-                        == Some(Head {
-                            sequence: sealed.sequence(),
-                            hash: sealed.hash(),
-                        }),
-                ))
-            }
-            (Work::Open(_), _, Some(number)) => self
-                .journal
-                .has_intent(&self.chain, &self.boot, number)
-                .map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// Makes the items of an attempt that is not persisted whole again.
-    pub(crate) fn take_back(works: &mut [Work], attempt: &mut Attempt) -> Result<(), Failure> {
-        restore(works, attempt)
     }
 }
 
@@ -388,46 +331,4 @@ impl Open {
             payload: self.intent.payload.clone(),
         }
     }
-}
-
-/// Links and signs. When the signer fails the draft comes back, unlinked.
-fn sign(
-    draft: Draft,
-    sequence: u64,
-    previous: Option<&Hash>,
-    signer: &dyn Signer,
-    now: Timestamp,
-) -> Result<Sealed, (Option<Draft>, JournalError)> {
-    let linked = draft.link(sequence, previous);
-    let signed = Presigned::of(signer, &linked.hash());
-    let failed = signed.error();
-    let sealed = linked
-        .seal(&signed, now)
-        .map_err(|error| (None, unsigned(&error)))?;
-    match failed {
-        None => Ok(sealed),
-        Some(error) => Err((redraft(&sealed), unsigned(&error))),
-    }
-}
-
-fn unsigned(error: &dyn std::fmt::Display) -> JournalError {
-    JournalError {
-        class: Class::Batch,
-        operation: "sign",
-        message: error.to_string(),
-    }
-}
-
-/// Turns the records of a failed attempt back into drafts. A record of ours that cannot be read back
-/// would be lost, so that stops the ledger: its intents are recovered at the next start.
-fn restore(works: &mut [Work], attempt: &mut Attempt) -> Result<(), Failure> {
-    for (work, sealed) in works.iter_mut().zip(attempt.sealed.drain(..)) {
-        if let (Work::Seal(seal), Some(sealed)) = (work, sealed) {
-            seal.draft = Some(redraft(&sealed).ok_or(Failure::Stop(Damage::Record {
-                sequence: sealed.sequence(),
-                message: "cannot be read back".to_owned(),
-            }))?);
-        }
-    }
-    Ok(())
 }

@@ -4,20 +4,20 @@ use capsule::{Capsule, Draft, Hash, PublicKey, Sealed, SignError, Signer, Timest
 
 /// A signer that has already signed the one message it will be asked for. When the real signer failed
 /// it gives a signature of zeroes, which is never stored: it only lets the draft be recovered.
-pub(crate) struct Presigned<'a> {
+struct Presigned<'a> {
     signer: &'a dyn Signer,
     signature: Result<[u8; 64], SignError>,
 }
 
 impl<'a> Presigned<'a> {
-    pub(crate) fn of(signer: &'a dyn Signer, hash: &Hash) -> Presigned<'a> {
+    fn of(signer: &'a dyn Signer, hash: &Hash) -> Presigned<'a> {
         Presigned {
             signer,
             signature: signer.sign(&hash.to_ascii()),
         }
     }
 
-    pub(crate) fn error(&self) -> Option<SignError> {
+    fn error(&self) -> Option<SignError> {
         self.signature.as_ref().err().cloned()
     }
 }
@@ -33,6 +33,38 @@ impl Signer for Presigned<'_> {
 
     fn fingerprint(&self) -> String {
         self.signer.fingerprint()
+    }
+}
+
+/// A record that was not signed, and its draft if that could be read back.
+pub(crate) struct Unsigned {
+    pub(crate) draft: Option<Draft>,
+    pub(crate) error: SignError,
+}
+
+/// Links and signs. When the signer fails the draft comes back, unlinked.
+pub(crate) fn sign(
+    draft: Draft,
+    sequence: u64,
+    previous: Option<&Hash>,
+    signer: &dyn Signer,
+    now: Timestamp,
+) -> Result<Sealed, Box<Unsigned>> {
+    let linked = draft.link(sequence, previous);
+    let signed = Presigned::of(signer, &linked.hash());
+    let failed = signed.error();
+    match (linked.seal(&signed, now), failed) {
+        (Ok(sealed), None) => Ok(sealed),
+        (Ok(sealed), Some(error)) => Err(Box::new(Unsigned {
+            draft: redraft(&sealed),
+            error,
+        })),
+        (Err(error), _) => Err(Box::new(Unsigned {
+            draft: None,
+            error: SignError {
+                reason: error.to_string(),
+            },
+        })),
     }
 }
 

@@ -160,9 +160,8 @@ pub(crate) fn start(
 }
 
 pub(crate) fn row_keys(signers: &Signers, options: &Options) -> RowKeys {
-    let mut keys = vec![signers.records.public_key()];
-    keys.extend(&options.earlier_keys);
-    RowKeys(keys)
+    let own = signers.records.public_key();
+    RowKeys::new(std::iter::once(&own).chain(&options.earlier_keys))
 }
 
 pub(crate) fn sequencer(
@@ -205,7 +204,8 @@ fn check_genesis(
     let checked = row::check(&row)?;
     checked.follows(None)?;
     let environment = checked
-        .document
+        .record
+        .document()
         .get("context")
         .and_then(|context| context.get("environment"));
     let text = |key: &str| {
@@ -323,7 +323,7 @@ pub(crate) fn extend(
         for row in rows.iter().filter(|row| row.sequence <= last.sequence) {
             let checked = row::check(row)?;
             checked.follows(before.as_ref())?;
-            edge.push(checked.leaf);
+            edge.push(checked.leaf());
             before = Some(checked.head);
         }
     }
@@ -517,7 +517,7 @@ fn certain(
     match result {
         Ok(attempt) => Ok(attempt),
         Err(Failure::Unknown(attempt, error)) => match sequencer.reconcile(works, &attempt) {
-            Ok(true) => Ok(attempt),
+            Ok(true) => Ok(*attempt),
             Ok(false) => Err(error.into()),
             Err(failure) => Err(failed(failure)),
         },
