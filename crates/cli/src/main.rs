@@ -1,2 +1,56 @@
-//! The gateway binary.
-fn main() {}
+//! `sealgate`: the gateway and what belongs to running it.
+
+mod command;
+mod exit;
+mod logging;
+
+use clap::Parser;
+
+use crate::exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An LLM gateway that proves what it checked.
+#[derive(Parser)]
+#[command(name = "sealgate", version, about, long_about = None, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Without a subcommand: `serve` with these arguments.
+    #[command(flatten)]
+    serve: command::serve::Args,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(command::serve::Args),
+    /// Create a ledger with its keys, and a configuration to start from.
+    Init(command::init::Args),
+    /// Work with a configuration file.
+    Config {
+        #[command(subcommand)]
+        action: command::config::Action,
+    },
+    /// Work on the ledger itself.
+    Ledger {
+        #[command(subcommand)]
+        action: command::ledger::Action,
+    },
+}
+
+fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_usage(&error),
+    };
+    let result = match cli.command {
+        None => command::serve::run(cli.serve),
+        Some(Command::Serve(args)) => command::serve::run(args),
+        Some(Command::Init(args)) => command::init::run(&args),
+        Some(Command::Config { action }) => command::config::run(&action),
+        Some(Command::Ledger { action }) => command::ledger::run(&action),
+    };
+    result.unwrap_or_else(|error| exit::of_error(&error))
+}

@@ -1,1 +1,19 @@
-//! HTTP both ways: relay, hooks and configuration. The only hyper.
+//! HTTP both ways: relay, hooks and configuration. The only crate that knows hyper.
+//!
+//! [`serve::start`] runs a gateway over a [`config::Config`] and a running [`ledger::Ledger`]. The order in which a call is
+//! processed is on one screen in `proxy/pipeline.rs`; every status and error text is in [`error`].
+
+mod app;
+mod checks;
+pub mod config;
+pub mod digest;
+mod dispatch;
+pub mod error;
+mod ids;
+mod info;
+pub mod observe;
+mod proxy;
+pub mod sandbox;
+pub mod serve;
+mod server;
+mod upstream;

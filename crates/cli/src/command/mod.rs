@@ -1,0 +1,6 @@
+//! One file a subcommand.
+
+pub(crate) mod config;
+pub(crate) mod init;
+pub(crate) mod ledger;
+pub(crate) mod serve;

@@ -1,0 +1,220 @@
+//! `sealgate serve`: configuration, ledger, listeners, signals.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gateway::config::{self, Config, Overrides, ProcessEnv};
+use gateway::serve::{self, Running, Setup, data};
+use ledger::{Clock, SystemClock};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::Exit;
+use crate::logging;
+
+/// Where the ledger is when nothing else says so.
+pub(crate) const DEFAULT_DATA_DIR: &str = "sealgate-data";
+
+/// Arguments of `serve`.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Args {
+    /// Configuration file in LiteLLM's format.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address to listen on; default 127.0.0.1 (or HOST).
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+    /// Port to listen on; default 4000 (or PORT).
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Directory of ledger and keys.
+    #[arg(long, value_name = "DIR", env = "SEALGATE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Variables that the environment does not set.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Create the ledger if there is none.
+    #[arg(long)]
+    pub(crate) init_if_missing: bool,
+    /// Do not write access log lines to standard output.
+    #[arg(long)]
+    pub(crate) no_access_log: bool,
+    /// More diagnostic fields; secrets stay out.
+    #[arg(long = "detailed_debug", alias = "detailed-debug")]
+    pub(crate) detailed_debug: bool,
+    /// Master key. Everybody on this machine can see arguments; prefer LITELLM_MASTER_KEY.
+    #[arg(long = "master_key", alias = "master-key", value_name = "KEY", hide = true)]
+    pub(crate) master_key: Option<String>,
+    /// Database URL. Everybody on this machine can see arguments; prefer DATABASE_URL.
+    #[arg(long = "database_url", alias = "database-url", value_name = "URL", hide = true)]
+    pub(crate) database_url: Option<String>,
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    if args.master_key.is_some() || args.database_url.is_some() {
+        return hide_arguments(&args);
+    }
+    let Some(path) = args.config.clone() else {
+        return Ok(say_usage("no configuration: sealgate serve --config FILE (sealgate init writes one; sealgate demo needs none)"));
+    };
+    let overrides = overrides(&args);
+    let config = match config::load(&path, &overrides, &ProcessEnv) {
+        Ok(config) => config,
+        Err(rejected) => {
+            say(&format!("{rejected}"));
+            return Ok(Exit::Refused);
+        }
+    };
+    logging::start(config.log.level);
+    for line in config::start_lines(&config) {
+        say(&line);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let dir = config.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    if !data::exists(&dir) {
+        if !args.init_if_missing {
+            say(&format!("no ledger in {}: create it with `sealgate init --data-dir {0}`, or start with --init-if-missing", dir.display()));
+            return Ok(Exit::Refused);
+        }
+        let id = data::create(&dir, &config.domain, clock.clone()).context("creating the ledger")?;
+        say(&format!("created ledger {id} in {}", dir.display()));
+    }
+    let opened = match data::open(&dir, &config, clock.clone()) {
+        Ok(opened) => opened,
+        Err(error) => {
+            say(&format!("{:#}", anyhow::Error::new(error).context(format!("opening the ledger in {}", dir.display()))));
+            return Ok(Exit::Refused);
+        }
+    };
+    for boot in &opened.recovery.boots {
+        say(&format!("recovered boot {}: {} open calls sealed as unknown", boot.boot, boot.recovered.len()));
+    }
+    let setup = Setup {
+        config,
+        ledger: opened.ledger,
+        digest_key: opened.digest_key,
+        access_log: (!args.no_access_log).then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
+        clock,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(serve_until_signal(setup, &path, &overrides))
+}
+
+async fn serve_until_signal(setup: Setup, path: &Path, overrides: &Overrides) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new().context("installing signal handlers")?;
+    let grace = setup.config.limits.drain_timeout;
+    let ledger = setup.ledger.clone();
+    let running = match serve::start(setup).await {
+        Ok(running) => running,
+        Err(error) => {
+            ledger.shutdown(grace).await.context("closing the ledger after a failed start")?;
+            say(&error.to_string());
+            return Ok(Exit::Refused);
+        }
+    };
+    drop(ledger);
+    say(&format!("listening on http://{}", running.address()));
+    if let Some(address) = running.health_address() {
+        say(&format!("health and metrics on http://{address}"));
+    }
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => reload(&running, path, overrides).await,
+        }
+    }
+    say("draining; a second signal ends at once");
+    tokio::select! {
+        result = running.shutdown(grace + Duration::from_secs(5)) => match result {
+            Ok(()) => { say("all calls settled"); Ok(Exit::Ok) }
+            Err(error) => { say(&format!("shutdown: {error}")); Ok(Exit::Failed) }
+        },
+        _ = signals.terminate.recv() => Ok(Exit::Failed),
+        _ = signals.interrupt.recv() => Ok(Exit::Failed),
+    }
+}
+
+/// Loads the file again; on any error the running configuration stays.
+async fn reload(running: &Running, path: &Path, overrides: &Overrides) {
+    let config: Config = match config::load(path, overrides, &ProcessEnv) {
+        Ok(config) => config,
+        Err(rejected) => {
+            say(&format!("reload refused, the old configuration stays:\n{rejected}"));
+            return;
+        }
+    };
+    match running.reload(config).await {
+        Ok(restart) if restart.is_empty() => say("configuration reloaded"),
+        Ok(restart) => say(&format!("configuration reloaded; these take effect at the next start: {}", restart.join(", "))),
+        Err(error) => say(&format!("reload refused, the old configuration stays: {error}")),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+fn overrides(args: &Args) -> Overrides {
+    Overrides {
+        host: args.host.clone(),
+        port: args.port,
+        data_dir: args.data_dir.clone(),
+        env_file: args.env_file.clone(),
+        debug: args.detailed_debug,
+        ..Overrides::default()
+    }
+}
+
+/// Secrets on the command line move into the environment of the same process image, so that `ps` no longer shows them.
+fn hide_arguments(args: &Args) -> anyhow::Result<Exit> {
+    say("warning: secrets on the command line are visible to every user of this machine; moving them to the environment");
+    let mut kept: Vec<OsString> = Vec::new();
+    let mut skip = false;
+    for argument in std::env::args_os().skip(1) {
+        let text = argument.to_string_lossy();
+        let secret = ["--master_key", "--master-key", "--database_url", "--database-url"]
+            .iter()
+            .find_map(|name| text.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('=')));
+        match secret {
+            _ if skip => skip = false,
+            Some(rest) => skip = rest.is_empty(),
+            None => kept.push(argument),
+        }
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().context("finding this program")?);
+    command.args(kept);
+    for (name, value) in [("LITELLM_MASTER_KEY", &args.master_key), ("DATABASE_URL", &args.database_url)] {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    Err(anyhow::Error::new(command.exec()).context("starting again without secrets on the command line"))
+}
+
+fn say_usage(text: &str) -> Exit {
+    say(text);
+    Exit::Usage
+}
+
+/// One line for the person who started the program.
+#[expect(clippy::print_stderr, reason = "start-up and shutdown lines are for the terminal")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,124 @@
+//! The state of a running gateway: what is fixed for the process, and the snapshot that a reload swaps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use ledger::{Clock, Ledger};
+use policy::Slots;
+
+use crate::checks::Checks;
+use crate::config::Config;
+use crate::digest::DigestKey;
+use crate::error::Error;
+use crate::observe::access::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::proxy::refusals::Refusals;
+use crate::proxy::settle::Settler;
+use crate::server::reply::{self, Reply};
+use crate::upstream::client::Upstream;
+
+/// Everything that a reload replaces as one. A call keeps the snapshot it began with.
+pub(crate) struct Snapshot {
+    pub(crate) config: Config,
+    pub(crate) checks: Checks,
+    /// Digest of the configuration, 64 hexadecimal characters.
+    pub(crate) digest_hex: Arc<str>,
+    pub(crate) scan: llm::scan::Limits,
+}
+
+/// What records say about the ledger they stand in.
+pub(crate) struct LedgerInfo {
+    pub(crate) id: Arc<str>,
+    pub(crate) boot: Arc<str>,
+    pub(crate) digest_key: Arc<str>,
+    /// Host part of the agent identity, when nothing better is known.
+    pub(crate) host: Arc<str>,
+}
+
+/// A running gateway.
+pub(crate) struct App {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) ledger: Ledger,
+    pub(crate) ledger_info: LedgerInfo,
+    pub(crate) digests: Arc<DigestKey>,
+    pub(crate) upstream: Upstream,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access: Arc<AccessLog>,
+    pub(crate) refusals: Refusals,
+    pub(crate) settler: Settler,
+    pub(crate) clock: Arc<dyn Clock>,
+    draining: AtomicBool,
+}
+
+/// Parts of an [`App`], put together by [`crate::serve`].
+pub(crate) struct Parts {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) ledger: Ledger,
+    pub(crate) ledger_info: LedgerInfo,
+    pub(crate) digests: Arc<DigestKey>,
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access: Arc<AccessLog>,
+    pub(crate) settler: Settler,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let limits = &parts.snapshot.config.limits;
+        Self {
+            slots: Slots::new(limits.max_parallel),
+            refusals: Refusals::new(limits.sealed_refusals_per_minute),
+            snapshot: ArcSwap::from_pointee(parts.snapshot),
+            ledger: parts.ledger,
+            ledger_info: parts.ledger_info,
+            digests: parts.digests,
+            upstream: parts.upstream,
+            metrics: parts.metrics,
+            access: parts.access,
+            settler: parts.settler,
+            clock: parts.clock,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The configuration and what was built from it.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Puts a validated and sealed configuration in place.
+    pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) {
+        self.slots.set_limit(snapshot.config.limits.max_parallel);
+        self.upstream.set_egress(&snapshot.config.egress);
+        self.snapshot.store(snapshot);
+    }
+
+    /// No new calls from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Answers with an error and accounts for the refusal: log, metric, record.
+    pub(crate) fn refuse(self: &Arc<Self>, error: Error, route: &'static str, key_id: Option<&str>) -> Reply {
+        self.refusals.note(self, &error, route, key_id);
+        reply::error(&error, None)
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn render_metrics(&self) -> String {
+        let status = self.ledger.status();
+        self.metrics.render(&[
+            ("sealgate_settle_slots_taken", "Calls whose record is not committed yet", status.slots.0 as u64),
+            ("sealgate_ledger_admitting", "1 while the ledger takes new calls", u64::from(status.admitting)),
+            ("sealgate_access_lines_dropped", "Access log lines lost", self.access.dropped()),
+            ("sealgate_parallel_calls", "Calls holding a parallel slot", u64::from(self.slots.taken())),
+        ])
+    }
+}

@@ -1,0 +1,175 @@
+//! Keyed digests: the one function through which text or an id becomes something that may stand in a record.
+//!
+//! A plain hash of a short prompt can be guessed; a digest under a key that lives apart from the ledger cannot.
+//! HMAC-SHA-256 (RFC 2104) over length-prefixed parts, so that no two inputs share an encoding.
+
+use aws_lc_rs::hmac;
+
+/// The key of this ledger's digests. One random key per ledger; its id is written into the boot record.
+pub struct DigestKey {
+    key: hmac::Key,
+    id: String,
+}
+
+/// What a digest is for. Part of the digested bytes: the digest of one text under two purposes cannot be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Bytes of a request as received.
+    Request,
+    /// Bytes sent to the provider.
+    Sent,
+    /// Bytes delivered to the client.
+    Response,
+    /// Text of a transcript (both sides, and every coverage entry).
+    Text,
+    /// The canonical `messages` of a call.
+    Prompt,
+    /// A label chosen by a client: user, session, trace.
+    Label,
+    /// A credential as presented.
+    Credential,
+    /// Names and arguments of tool calls.
+    Tool,
+    /// Error texts.
+    Error,
+}
+
+impl Purpose {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Request => 1,
+            Self::Sent => 2,
+            Self::Response => 3,
+            Self::Text => 4,
+            Self::Prompt => 5,
+            Self::Label => 6,
+            Self::Credential => 7,
+            Self::Tool => 8,
+            Self::Error => 9,
+        }
+    }
+}
+
+/// A finished digest of 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Digest([u8; 32]);
+
+impl DigestKey {
+    /// Takes 32 random bytes. The id is public: the digest of the empty input, shortened.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let tag = hmac::sign(&key, b"sealgate digest key id");
+        let id = hex(tag.as_ref().get(..8).unwrap_or_default());
+        Self { key, id }
+    }
+
+    /// Public name of this key, 16 hexadecimal characters.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Digest of `bytes` for one subject (empty: the ledger as a whole) and purpose.
+    pub fn digest(&self, subject: &str, purpose: Purpose, bytes: &[u8]) -> Digest {
+        let mut running = self.begin(subject, purpose);
+        running.update(bytes);
+        running.finish()
+    }
+
+    /// The same digest, fed piece by piece: for streams.
+    pub fn begin(&self, subject: &str, purpose: Purpose) -> Running {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&(subject.len() as u64).to_be_bytes());
+        context.update(subject.as_bytes());
+        context.update(&[purpose.tag()]);
+        Running { context }
+    }
+}
+
+/// A digest in progress.
+#[derive(Clone)]
+pub struct Running {
+    context: hmac::Context,
+}
+
+impl Running {
+    /// Adds bytes. Two updates equal one update with both pieces.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.context.update(bytes);
+    }
+
+    /// Adds one text of a list, with its length before it.
+    pub fn update_item(&mut self, text: &str) {
+        self.context.update(&(text.len() as u64).to_be_bytes());
+        self.context.update(text.as_bytes());
+    }
+
+    /// The digest of all that was added.
+    pub fn finish(self) -> Digest {
+        let tag = self.context.sign();
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        Digest(out)
+    }
+}
+
+impl Digest {
+    /// 64 lower-case hexadecimal characters.
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// The first 128 bits in the form of a UUID: for columns and fields that hold ids.
+    pub fn uuid(&self) -> String {
+        let mut out = hex(self.0.get(..16).unwrap_or_default());
+        for at in [20, 16, 12, 8] {
+            out.insert(at, '-');
+        }
+        out
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let mut out = String::with_capacity(bytes.len() * 2 + 4);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('0'));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subject_and_purpose_separate() {
+        let key = DigestKey::new(&[7; 32]);
+        let a = key.digest("ab", Purpose::Text, b"c");
+        assert_ne!(a, key.digest("a", Purpose::Text, b"bc"));
+        assert_ne!(a, key.digest("ab", Purpose::Prompt, b"c"));
+        assert_ne!(a, DigestKey::new(&[8; 32]).digest("ab", Purpose::Text, b"c"));
+    }
+
+    #[test]
+    fn pieces_equal_the_whole() {
+        let key = DigestKey::new(&[7; 32]);
+        let mut running = key.begin("s", Purpose::Text);
+        running.update(b"he");
+        running.update(b"llo");
+        assert_eq!(running.finish(), key.digest("s", Purpose::Text, b"hello"));
+    }
+
+    #[test]
+    fn forms() {
+        let digest = Digest([0xab; 32]);
+        assert_eq!(digest.hex(), "ab".repeat(32));
+        assert_eq!(digest.uuid(), "abababab-abab-abab-abab-abababababab");
+    }
+}

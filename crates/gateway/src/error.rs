@@ -1,0 +1,284 @@
+//! Every error that a client can see, and the one place where it becomes a status, a code and a text.
+//!
+//! Each variant says who is to blame; [`Error::public`] is exhaustive, so a new variant cannot become a silent 500.
+
+use http::StatusCode;
+
+/// Whose fault an error is: decides the log level and whether an operator is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client sent something wrong or not allowed.
+    Client,
+    /// The provider failed or lied.
+    Upstream,
+    /// The gateway cannot do its work: configuration, storage, overload.
+    Gateway,
+}
+
+/// An error of a call, as precise as the place that saw it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No usable credential.
+    #[error(transparent)]
+    Auth(#[from] policy::AuthError),
+    /// The master key on an inference route where the configuration says deny.
+    #[error("Authentication Error, the master key may not be used on this route; create a key per service")]
+    MasterKeyDenied,
+    /// The request's framing or target is ambiguous: two hosts, foreign absolute form, both framings.
+    #[error("{0}")]
+    BadFraming(&'static str),
+    /// No such route.
+    #[error("Not Found")]
+    NotFound,
+    /// The route exists with other methods.
+    #[error("Method Not Allowed")]
+    MethodNotAllowed {
+        /// Value of the `allow` header.
+        allow: &'static str,
+    },
+    /// The body is larger than configured.
+    #[error("request body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("request body did not arrive within {seconds} s")]
+    BodyTimeout {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// The connection broke while the body was read.
+    #[error("request body ended early")]
+    BodyIncomplete,
+    /// The body is not strict JSON.
+    #[error("{0}")]
+    InvalidJson(String),
+    /// The body is JSON, but a field is missing, of the wrong type or out of range.
+    #[error("{message}")]
+    InvalidField {
+        /// Name of the field, dotted path where nested.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+        /// 422 when type or range is wrong, 400 when the request cannot be understood.
+        status: u16,
+        /// `error.type`.
+        kind: &'static str,
+    },
+    /// A field that would choose destination, credentials or configuration.
+    #[error("Rejected Request: {field} is not allowed in request body.")]
+    RefusedField {
+        /// Name of the field.
+        field: String,
+    },
+    /// The model is not configured, or no model was named.
+    #[error("{route}: Invalid model name passed in model={model}. Call /v1/models to view available models for your key.")]
+    UnknownModel {
+        /// Route as the client called it, without `/v1`.
+        route: &'static str,
+        /// The name asked for, cut to 100 characters; `None` when absent.
+        model: String,
+    },
+    /// `GET /models/{id}` for a model that does not exist.
+    #[error("The model `{0}` does not exist or is not accessible")]
+    NoSuchModel(String),
+    /// The request names a guardrail that is not configured.
+    #[error("guardrail `{0}` is not configured on this gateway")]
+    UnknownGuardrail(String),
+    /// A check refused the request.
+    #[error("Content blocked by guardrail '{check}': {reason}")]
+    Blocked {
+        /// Configured name of the check.
+        check: String,
+        /// Reason without the matched text.
+        reason: String,
+    },
+    /// A part of the request that no check can read, where the setting says block.
+    #[error("the request holds a part that no check can read ({kind}), and the configuration blocks such parts")]
+    NotInspectable {
+        /// Kind of the part, for example `image_url`.
+        kind: String,
+    },
+    /// A check that the call selects is not built into this version.
+    #[error("guardrail '{check}' is configured but not available in this version; the call is refused because it would not be checked")]
+    CheckNotAvailable {
+        /// Configured name of the check.
+        check: String,
+    },
+    /// The deployment's provider is not built into this version.
+    #[error("provider '{provider}' is configured but not available in this version")]
+    ProviderNotAvailable {
+        /// The provider's prefix.
+        provider: String,
+    },
+    /// All parallel slots are taken.
+    #[error("Rate limit exceeded for gateway. Limit type: max_parallel_requests. Current limit: {limit}, Remaining: 0.")]
+    TooManyParallel {
+        /// The configured limit.
+        limit: usize,
+    },
+    /// The settle queue is full: calls are admitted again when records have been committed.
+    #[error("the gateway is overloaded: too many records wait to be committed")]
+    Overloaded,
+    /// The intent could not be made durable; nothing was sent to a provider.
+    #[error("the audit ledger cannot record this call; nothing was sent to the provider")]
+    AuditUnavailable,
+    /// The process drains.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// The provider answered with an error. `message` is scrubbed.
+    #[error("litellm.{}: {provider}Exception - {message}", class_of(*status, code.as_deref()))]
+    Upstream {
+        /// Status of the provider.
+        status: u16,
+        /// Provider name for the text.
+        provider: &'static str,
+        /// Scrubbed message.
+        message: String,
+        /// The provider's `code`, if any.
+        code: Option<String>,
+        /// The provider's `param`, if any.
+        param: Option<String>,
+        /// Seconds of the provider's `retry-after`, capped.
+        retry_after: Option<u64>,
+    },
+    /// The provider could not be reached or closed the connection without an answer.
+    #[error("litellm.APIConnectionError: the provider could not be reached: {0}")]
+    UpstreamUnreachable(String),
+    /// The provider's answer is not what its protocol says.
+    #[error("the provider's answer is not valid: {0}")]
+    UpstreamInvalid(String),
+    /// The provider did not answer in time.
+    #[error("litellm.Timeout: the provider did not answer within {seconds} s")]
+    UpstreamTimeout {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// The provider stopped in the middle of an answer.
+    #[error("the provider ended the answer early")]
+    UpstreamCut,
+    /// A defect or an impossible state; the detail goes to the log only.
+    #[error("internal error")]
+    Internal,
+}
+
+/// What leaves the process for an [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Public {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// `error.type` of the envelope, with LiteLLM's value where clients know one.
+    pub kind: &'static str,
+    /// Stable code of ours: `error.sealgate_code`, log field and record's `outcome.error`.
+    pub code: &'static str,
+    /// `error.param`.
+    pub param: Option<String>,
+    /// Who is to blame.
+    pub blame: Blame,
+    /// Seconds for a `retry-after` header.
+    pub retry_after: Option<u64>,
+}
+
+impl Error {
+    /// Status, codes and blame. Texts come from `Display`.
+    pub fn public(&self) -> Public {
+        use Blame::{Client, Gateway, Upstream};
+        let p = |status: u16, kind, code, blame| Public {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            kind,
+            code,
+            param: None,
+            blame,
+            retry_after: None,
+        };
+        const INVALID: &str = "invalid_request_error";
+        match self {
+            Self::Auth(error) => {
+                let status = if *error == policy::AuthError::Conflicting { 400 } else { 401 };
+                Public { param: Some(error.param().into()), ..p(status, error.kind(), "unauthenticated", Client) }
+            }
+            Self::MasterKeyDenied => Public { param: Some("None".into()), ..p(403, "auth_error", "master_key_denied", Client) },
+            Self::BadFraming(_) => p(400, INVALID, "bad_framing", Client),
+            Self::NotFound => p(404, INVALID, "not_found", Client),
+            Self::MethodNotAllowed { .. } => p(405, INVALID, "method_not_allowed", Client),
+            Self::BodyTooLarge { .. } => p(413, INVALID, "body_too_large", Client),
+            Self::BodyTimeout { .. } => p(408, INVALID, "body_timeout", Client),
+            Self::BodyIncomplete => p(400, INVALID, "body_incomplete", Client),
+            Self::InvalidJson(_) => Public { param: Some("request_body".into()), ..p(400, INVALID, "invalid_json", Client) },
+            Self::InvalidField { field, status, kind, .. } => Public { param: Some(field.clone()), ..p(*status, kind, "invalid_field", Client) },
+            Self::RefusedField { field } => Public { param: Some(field.clone()), ..p(400, INVALID, "refused_field", Client) },
+            Self::UnknownModel { .. } => p(400, INVALID, "unknown_model", Client),
+            Self::NoSuchModel(_) => p(404, INVALID, "unknown_model", Client),
+            Self::UnknownGuardrail(_) => Public { param: Some("guardrails".into()), ..p(400, INVALID, "unknown_guardrail", Client) },
+            Self::Blocked { .. } => p(400, INVALID, "blocked", Client),
+            Self::NotInspectable { .. } => p(400, INVALID, "not_inspectable", Client),
+            Self::CheckNotAvailable { .. } => p(503, "check_not_available", "check_not_available", Gateway),
+            Self::ProviderNotAvailable { .. } => p(501, "provider_not_available", "provider_not_available", Gateway),
+            Self::TooManyParallel { .. } => Public { retry_after: Some(1), ..p(429, "throttling_error", "too_many_parallel", Client) },
+            Self::Overloaded => Public { retry_after: Some(1), ..p(503, "overloaded", "overloaded", Gateway) },
+            Self::AuditUnavailable => Public { retry_after: Some(1), ..p(503, "audit_unavailable", "audit_unavailable", Gateway) },
+            Self::ShuttingDown => Public { retry_after: Some(1), ..p(503, "shutting_down", "shutting_down", Gateway) },
+            Self::Upstream { status, param, retry_after, code, .. } => {
+                let (status, kind) = relayed(*status);
+                let code = if code.as_deref() == Some("context_length_exceeded") { "context_length_exceeded" } else { "upstream_error" };
+                Public { param: param.clone(), retry_after: *retry_after, ..p(status, kind, code, Upstream) }
+            }
+            Self::UpstreamUnreachable(_) => p(502, "internal_server_error", "upstream_unreachable", Upstream),
+            Self::UpstreamInvalid(_) => p(502, "internal_server_error", "upstream_invalid", Upstream),
+            Self::UpstreamTimeout { .. } => p(408, INVALID, "upstream_timeout", Upstream),
+            Self::UpstreamCut => p(502, "internal_server_error", "upstream_cut", Upstream),
+            Self::Internal => p(500, "internal_server_error", "internal", Gateway),
+        }
+    }
+
+    /// Body in the envelope of OpenAI-shaped routes: `{"error":{message,type,param,code,sealgate_code}}`, `code` being the
+    /// status as text. Unknown routes and models get `{"detail": …}`, as LiteLLM's clients expect.
+    pub fn body(&self, call_id: Option<&str>) -> Vec<u8> {
+        if matches!(self, Self::NotFound | Self::MethodNotAllowed { .. } | Self::NoSuchModel(_)) {
+            return serde_json::json!({ "detail": self.to_string() }).to_string().into_bytes();
+        }
+        let public = self.public();
+        let mut error = serde_json::json!({
+            "message": self.to_string(),
+            "type": public.kind,
+            "param": public.param,
+            "code": public.status.as_u16().to_string(),
+            "sealgate_code": public.code,
+        });
+        if let (Some(id), Some(map)) = (call_id, error.as_object_mut()) {
+            map.insert("call_id".into(), id.into());
+        }
+        serde_json::json!({ "error": error }).to_string().into_bytes()
+    }
+}
+
+/// Status and type that a client sees for a provider's status.
+fn relayed(status: u16) -> (u16, &'static str) {
+    match status {
+        401 => (401, "authentication_error"),
+        403 => (403, "permission_error"),
+        429 => (429, "throttling_error"),
+        400..=499 => (status, "invalid_request_error"),
+        529 => (500, "internal_server_error"),
+        500..=599 => (status, "internal_server_error"),
+        _ => (502, "internal_server_error"),
+    }
+}
+
+/// LiteLLM's class name, which clients look for in the text.
+fn class_of(status: u16, code: Option<&str>) -> &'static str {
+    match (status, code) {
+        (400, Some("context_length_exceeded")) => "ContextWindowExceededError",
+        (400, Some("content_policy_violation" | "content_filter")) => "ContentPolicyViolationError",
+        (401, _) => "AuthenticationError",
+        (403, _) => "PermissionDeniedError",
+        (404, _) => "NotFoundError",
+        (408, _) => "Timeout",
+        (422, _) => "UnprocessableEntityError",
+        (429, _) => "RateLimitError",
+        (503, _) => "ServiceUnavailableError",
+        (400..=499, _) => "BadRequestError",
+        _ => "InternalServerError",
+    }
+}

@@ -1,0 +1,102 @@
+//! Stage 3: may this caller do that, where does it go, and which checks does it select.
+
+use std::sync::Arc;
+
+use llm::scan::{Kind, Node};
+use policy::route::RouteId;
+use policy::{Caller, Rejection, RouteError};
+
+use super::facts::Destination;
+use super::inspect::Request;
+use crate::app::Snapshot;
+use crate::checks::Selected;
+use crate::config::{Deployment, Mode};
+use crate::error::Error;
+
+/// A request that may go on: the caller, the destination and the selected checks.
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    pub(crate) request: Request,
+    pub(crate) destination: Destination,
+    pub(crate) selected: Selected,
+}
+
+/// Decides about a request. Only the model name and the selectors that add checks are read from the body.
+///
+/// # Errors
+/// Unknown model, provider or check not available, unknown guardrail.
+pub(crate) fn admit(
+    snapshot: &Snapshot,
+    route: RouteId,
+    route_name: &'static str,
+    caller: Caller,
+    request: Request,
+) -> Result<Admitted, Error> {
+    let destination = destination(snapshot, route, route_name, &request.model)?;
+    let named = guardrail_names(request.body.member("guardrails"))?;
+    let selected = snapshot.checks.select(&snapshot.config, &named)?;
+    Ok(Admitted { caller, request, destination, selected })
+}
+
+fn destination(snapshot: &Snapshot, route: RouteId, route_name: &'static str, model: &str) -> Result<Destination, Error> {
+    let judge = |deployment: &Arc<Deployment>| {
+        if !deployment.built && deployment.mock_response.is_none() {
+            return Some(Rejection::ProviderNotBuilt);
+        }
+        let fits = match deployment.mode {
+            Mode::Any => true,
+            Mode::Chat => route == RouteId::ChatCompletions,
+            Mode::Embedding => route == RouteId::Embeddings,
+            Mode::Other => false,
+        };
+        (!fits).then_some(Rejection::OtherMode)
+    };
+    let choice = snapshot.config.models.choose(model, 0, judge).map_err(|error| match error {
+        RouteError::NoneUsable(Rejection::ProviderNotBuilt) => {
+            Error::ProviderNotAvailable { provider: provider_of(snapshot, model) }
+        }
+        RouteError::UnknownModel | RouteError::NoneUsable(_) => {
+            Error::UnknownModel { route: route_name, model: model.chars().take(100).collect() }
+        }
+    })?;
+    let deployment = choice.deployment.clone();
+    Ok(Destination {
+        requested: Arc::from(model),
+        group: Arc::from(choice.group),
+        upstream_model: deployment.upstream_model.name(choice.wildcard.as_deref()).into_owned(),
+        considered: choice
+            .considered
+            .iter()
+            .map(|seen| (seen.deployment.id.clone(), seen.rejected.map(Rejection::as_str)))
+            .collect(),
+        deployment,
+    })
+}
+
+fn provider_of(snapshot: &Snapshot, model: &str) -> String {
+    let found = snapshot.config.models.choose(model, 0, |_: &Arc<Deployment>| None);
+    found.map_or_else(|_| "unknown".to_owned(), |choice| choice.deployment.provider.clone())
+}
+
+/// Names under `guardrails`: a list of names, or of objects whose keys are names.
+fn guardrail_names(node: Option<Node<'_>>) -> Result<Vec<String>, Error> {
+    let wrong = || Error::InvalidField {
+        field: "guardrails".to_owned(),
+        message: "'guardrails' must be a list of names.".to_owned(),
+        status: 422,
+        kind: "invalid_request_error",
+    };
+    let Some(node) = node else { return Ok(Vec::new()) };
+    if node.kind() != Kind::Array {
+        return Err(wrong());
+    }
+    let mut names = Vec::new();
+    for item in node.items() {
+        match item.kind() {
+            Kind::String => names.extend(item.as_str().map(std::borrow::Cow::into_owned)),
+            Kind::Object => names.extend(item.entries().filter_map(|(key, _)| key.as_str().map(std::borrow::Cow::into_owned))),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,216 @@
+//! Stage 8 for plain answers: read whole, inspect, edit, settle, deliver. Streams go on in [`super::stream`].
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::HeaderValue;
+use llm::openai::{chat, embeddings, mock, stream::Head};
+use llm::usage::{Usage, UsageError};
+
+use super::channels::{Blocked, Channels};
+use super::coverage::Delivery;
+use super::facts::{AskedTool, End, Facts, UsageSource};
+use super::{headers, inspect, stream};
+use crate::config::ContentMode;
+use crate::digest::Purpose;
+use crate::error::Error;
+use crate::server::read::{self, ReadError};
+use crate::server::reply::{self, Reply};
+use crate::upstream::forward::{Forwarded, Source};
+
+/// Turns the provider's answer into the client's.
+pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
+    if forwarded.request.body.is_stream() {
+        return stream::answer(forwarded).await;
+    }
+    let Forwarded { mut call, request, selected, source, deadline } = forwarded;
+    let Some(facts) = call.facts() else { return reply::error(&Error::Internal, None) };
+    let (id, snapshot) = (facts.id, facts.snapshot.clone());
+    let relayed = match &source {
+        Source::Provider(response) => headers::relayed(response.headers()),
+        _ => http::HeaderMap::new(),
+    };
+    let body = match source {
+        Source::Failed(error) => Err(error),
+        Source::Mock(text) => Ok(mocked(&request, facts, &text)),
+        Source::Provider(response) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            read::whole(response.into_body(), snapshot.config.limits.max_response_bytes, left).await.map_err(|error| read_error(error, left))
+        }
+    };
+    let full = snapshot.config.content_mode == ContentMode::Full;
+    let result = match body {
+        Err(error) => Err(Failure::Error(error)),
+        Ok(body) => {
+            let channels = Channels::new(call.app().digests.clone(), &selected, Delivery::Buffered, full);
+            match call.facts_mut() {
+                Some(facts) => inspect_answer(&request, facts, channels, body, &snapshot.scan),
+                None => Err(Failure::Error(Error::Internal)),
+            }
+        }
+    };
+    match result {
+        Ok(body) => {
+            let digest = call.app().digests.digest("", Purpose::Response, &body);
+            let mut response = reply::json(StatusCode::OK, body.clone());
+            if let Some(facts) = call.facts_mut() {
+                facts.response_digest = Some(digest);
+                facts.delivered_bytes = body.len() as u64;
+                headers::add(response.headers_mut(), facts);
+            }
+            headers::checkpoint(response.headers_mut(), call.app());
+            response.headers_mut().extend(relayed);
+            let receipt = call.finish(End::Answered, 200);
+            if snapshot.config.seal_before_answer
+                && let Some(receipt) = receipt
+                && let Err(error) = receipt.await
+            {
+                tracing::error!(%error, %id, "the record was not committed before the answer");
+                return reply::error(&Error::AuditUnavailable, Some(&id.to_string()));
+            }
+            response
+        }
+        Err(failure) => {
+            let (error, end) = failure.parts();
+            drop(call.finish(end, error.public().status.as_u16()));
+            reply::error(&error, Some(&id.to_string()))
+        }
+    }
+}
+
+enum Failure {
+    Error(Error),
+    Blocked(Blocked),
+}
+
+impl Failure {
+    fn parts(self) -> (Error, End) {
+        match self {
+            Self::Error(error) => {
+                let code = error.public().code;
+                (error, End::Failed(code))
+            }
+            Self::Blocked(Blocked(check)) => {
+                let reason = "a blocked word was found in the answer".to_owned();
+                (Error::Blocked { check: check.to_string(), reason }, End::Blocked(check))
+            }
+        }
+    }
+}
+
+fn read_error(error: ReadError, left: Duration) -> Error {
+    match error {
+        ReadError::TooLarge => Error::UpstreamInvalid("it is larger than allowed".to_owned()),
+        ReadError::Timeout => Error::UpstreamTimeout { seconds: left.as_secs() },
+        ReadError::Incomplete => Error::UpstreamCut,
+    }
+}
+
+/// Inspects and edits a whole answer; fills in usage, coverage and digests.
+fn inspect_answer(
+    request: &inspect::Request,
+    facts: &mut Facts,
+    channels: Channels,
+    body: Bytes,
+    limits: &llm::scan::Limits,
+) -> Result<Bytes, Failure> {
+    match request.body {
+        inspect::Body::Chat(_) => chat_answer(facts, channels, body, limits),
+        inspect::Body::Embeddings(_) => embeddings_answer(facts, body, limits).map_err(Failure::Error),
+    }
+}
+
+fn invalid(error: &llm::scan::ScanError) -> Error {
+    Error::UpstreamInvalid(format!("{} at byte {}", error.kind.as_str(), error.offset))
+}
+
+fn chat_answer(facts: &mut Facts, mut channels: Channels, body: Bytes, limits: &llm::scan::Limits) -> Result<Bytes, Failure> {
+    let response = chat::Response::parse(body, limits).map_err(|error| Failure::Error(invalid(&error)))?;
+    if !response.is_answer() {
+        return Err(Failure::Error(Error::UpstreamInvalid("it has no choices".to_owned())));
+    }
+    note_usage(facts, response.usage());
+    for (_, reason) in response.finish_reasons() {
+        facts.finish_reasons.extend(reason.map(|reason| finish_word(&reason)));
+    }
+    for call in response.tool_calls() {
+        facts.asked_tools.push(AskedTool { name: call.name.into_owned(), arguments: call.arguments.into_owned() });
+    }
+    let mut edits = response.rename_model(&facts.destination.requested);
+    for output in response.outputs() {
+        let text = output.decode(response.doc());
+        match channels.whole(output.choice, output.channel, &text) {
+            Ok(left) if left == text => {}
+            Ok(left) => {
+                response.replace_output(&mut edits, output, &left);
+                response.drop_logprobs(&mut edits, output.choice);
+            }
+            Err(blocked) => {
+                channels.report(facts, true);
+                facts.asked_tools.clear();
+                return Err(Failure::Blocked(blocked));
+            }
+        }
+    }
+    channels.report(facts, false);
+    edits.apply(response.doc()).map_err(|_| Failure::Error(Error::Internal))
+}
+
+fn embeddings_answer(facts: &mut Facts, body: Bytes, limits: &llm::scan::Limits) -> Result<Bytes, Error> {
+    let response = embeddings::Response::parse(body, limits).map_err(|error| invalid(&error))?;
+    if !response.is_answer() {
+        return Err(Error::UpstreamInvalid("it has no data".to_owned()));
+    }
+    note_usage(facts, response.usage());
+    response.rename_model(&facts.destination.requested).apply(response.doc()).map_err(|_| Error::Internal)
+}
+
+/// The words that OpenAI documents; anything else is the provider's free text and recorded as `other`.
+pub(crate) fn finish_word(reason: &str) -> String {
+    const KNOWN: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
+    KNOWN.into_iter().find(|known| *known == reason).unwrap_or("other").to_owned()
+}
+
+/// Takes the provider's usage over; a usage that cannot be true is not used and the settle stage estimates.
+pub(crate) fn note_usage(facts: &mut Facts, usage: Result<Option<Usage>, UsageError>) {
+    match usage {
+        Ok(Some(usage)) => {
+            facts.usage = usage;
+            facts.usage_source = UsageSource::Provider;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, id = %facts.id, "usage of the provider is not plausible; it is estimated"),
+    }
+}
+
+/// Head of a mock answer.
+pub(crate) fn mock_head(facts: &Facts) -> Head {
+    Head {
+        id: format!("chatcmpl-{}", facts.id),
+        created: u64::try_from(facts.arrival.micros() / 1_000_000).unwrap_or(0),
+        model: facts.destination.requested.to_string(),
+    }
+}
+
+fn mocked(request: &inspect::Request, facts: &Facts, text: &str) -> Bytes {
+    match &request.body {
+        inspect::Body::Chat(chat) => mock::chat(&mock_head(facts), text, chat.n(), &mock::USAGE),
+        inspect::Body::Embeddings(_) => {
+            let count = request.body.member("input").map_or(1, |input| input.items().count().max(1));
+            mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
+        }
+    }
+}
+
+/// The answer's check headers.
+pub(crate) fn applied(facts: &Facts) -> Option<HeaderValue> {
+    let mut names: Vec<&str> = Vec::new();
+    for entry in &facts.coverage {
+        let ran = entry.outcome != super::coverage::Outcome::NotRun;
+        if ran && !names.contains(&entry.check.as_ref()) {
+            names.push(&entry.check);
+        }
+    }
+    (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(",")).ok()).flatten()
+}

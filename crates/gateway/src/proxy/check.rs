@@ -1,0 +1,169 @@
+//! Stage 6: the request's checks, on the texts the model would see, and the body that results.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use guard::Check as _;
+use llm::edit::Edits;
+use llm::openai::Target;
+
+use super::coverage::{Entry, Outcome, Side, count_finding};
+use super::inspect::Request;
+use crate::app::Snapshot;
+use crate::checks::{Check, Selected};
+use crate::config::OpaqueParts;
+use crate::digest::{Digest, DigestKey, Purpose};
+use crate::error::Error;
+use crate::proxy::facts::Destination;
+
+/// What the request side of the checks decided.
+pub(crate) struct RequestChecks {
+    /// Body to send; `Err` when a check refused the call.
+    pub(crate) body: Result<Bytes, Error>,
+    pub(crate) coverage: Vec<Entry>,
+    /// Digest of the texts that go out; `None` when nothing does.
+    pub(crate) sent_text: Option<Digest>,
+    /// Kinds of parts that no check read.
+    pub(crate) not_inspected: Vec<String>,
+    pub(crate) opened_switches: Vec<&'static str>,
+    /// Configured name of the check that blocked.
+    pub(crate) blocked_by: Option<Arc<str>>,
+}
+
+/// Runs every selected check of the request side, in order, and renders the body.
+pub(crate) fn check_request(
+    snapshot: &Snapshot,
+    digests: &DigestKey,
+    request: &Request,
+    destination: &Destination,
+    selected: &Selected,
+) -> RequestChecks {
+    let doc = request.body.doc();
+    let transcript = request.body.transcript();
+    let mut texts: Vec<Cow<'_, str>> = transcript.texts.iter().map(|text| text.decode(doc)).collect();
+    let mut changed = vec![false; texts.len()];
+    let mut run = Run { digests, seen: digest_of(digests, &texts), coverage: Vec::new(), blocked: None };
+    let mut opened_switches = Vec::new();
+    for (name, reason) in &selected.not_run {
+        run.coverage.push(Entry::not_run(name.clone(), Side::Request, reason));
+        opened_switches.push("inactive_checks");
+    }
+    for check in &selected.checks {
+        run.request_side(check, &mut texts, &mut changed);
+        if run.blocked.is_some() {
+            break;
+        }
+    }
+    let not_inspected = opaque_kinds(transcript);
+    let blocked_by = run.blocked.clone();
+    let refused = match (&run.blocked, not_inspected.first()) {
+        (Some(check), _) => Some(Error::Blocked { check: check.to_string(), reason: "a blocked word was found".to_owned() }),
+        (None, Some(kind)) if snapshot.config.opaque_parts == OpaqueParts::Block && !selected.checks.is_empty() => {
+            Some(Error::NotInspectable { kind: kind.clone() })
+        }
+        _ => None,
+    };
+    if refused.is_none() && !not_inspected.is_empty() {
+        opened_switches.push("opaque_parts");
+    }
+    let sent_text = refused.is_none().then_some(run.seen);
+    let body = match refused {
+        Some(error) => Err(error),
+        None => render(request, destination, &texts, &changed),
+    };
+    RequestChecks { body, coverage: run.coverage, sent_text, not_inspected, opened_switches, blocked_by }
+}
+
+struct Run<'a> {
+    digests: &'a DigestKey,
+    /// Digest of the texts as the last check left them.
+    seen: Digest,
+    coverage: Vec<Entry>,
+    blocked: Option<Arc<str>>,
+}
+
+impl Run<'_> {
+    fn request_side(&mut self, check: &Arc<Check>, texts: &mut [Cow<'_, str>], changed: &mut [bool]) {
+        if !(check.pre_call || check.during_call || check.logging_only) {
+            return;
+        }
+        let began = Instant::now();
+        let may_edit = check.pre_call;
+        let decides = check.pre_call || check.during_call;
+        let mut findings = Vec::new();
+        let (mut edited, mut blocked, mut bytes) = (false, false, 0_u64);
+        for (text, changed) in texts.iter_mut().zip(changed.iter_mut()) {
+            bytes += text.len() as u64;
+            let verdict = check.words.scan(text);
+            for finding in &verdict.findings {
+                count_finding(&mut findings, finding.rule);
+            }
+            blocked |= decides && verdict.blocked.is_some();
+            if let (true, Some(masked)) = (may_edit, verdict.masked) {
+                *text = Cow::Owned(masked);
+                *changed = true;
+                edited = true;
+            }
+        }
+        let seen = self.seen;
+        if edited && !blocked {
+            self.seen = digest_of(self.digests, texts);
+        }
+        let outcome = match (decides, blocked, edited) {
+            (false, ..) => Outcome::Observed,
+            (true, true, _) => Outcome::Blocked,
+            (true, false, true) => Outcome::Edited,
+            (true, false, false) => Outcome::Passed,
+        };
+        self.coverage.push(Entry {
+            check: check.name.clone(),
+            side: Side::Request,
+            outcome,
+            seen: Some(seen),
+            // Nothing is left of a text that was refused.
+            left: (decides && !blocked).then_some(self.seen),
+            bytes,
+            micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            findings,
+            delivery: None,
+            reason: None,
+        });
+        if blocked {
+            self.blocked = Some(check.name.clone());
+        }
+    }
+}
+
+/// Digest over a list of texts: each with its length before it.
+pub(crate) fn digest_of(digests: &DigestKey, texts: &[Cow<'_, str>]) -> Digest {
+    let mut running = digests.begin("", Purpose::Text);
+    for text in texts {
+        running.update_item(text);
+    }
+    running.finish()
+}
+
+fn opaque_kinds(transcript: &llm::transcript::Transcript) -> Vec<String> {
+    let mut kinds: Vec<String> = transcript.opaque.iter().map(|part| part.kind.as_str().to_owned()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// The body for the provider: structural edits and every changed text, in one pass over the received bytes.
+fn render(request: &Request, destination: &Destination, texts: &[Cow<'_, str>], changed: &[bool]) -> Result<Bytes, Error> {
+    let doc = request.body.doc();
+    let Some(provider) = destination.deployment.profile else {
+        return Ok(request.received.clone());
+    };
+    let mut edits: Edits = request.body.upstream_edits(&Target { model: &destination.upstream_model, provider });
+    let originals = &request.body.transcript().texts;
+    for ((original, text), changed) in originals.iter().zip(texts).zip(changed) {
+        if *changed {
+            edits.replace_text(doc.node(original.node), text).map_err(|_| Error::Internal)?;
+        }
+    }
+    edits.apply(doc).map_err(|_| Error::Internal)
+}

@@ -1,0 +1,155 @@
+//! Everything that is known about a governed call: collected stage by stage, read once by [`super::record`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use capsule::{Id, Timestamp};
+use llm::usage::Usage;
+
+use super::coverage::Entry;
+use crate::app::Snapshot;
+use crate::config::Deployment;
+use crate::digest::Digest;
+
+/// Where a call goes, decided at admission.
+pub(crate) struct Destination {
+    /// Model name as the client wrote it; known to the configuration, so not the client's free text.
+    pub(crate) requested: Arc<str>,
+    /// The model group that serves.
+    pub(crate) group: Arc<str>,
+    /// The chosen deployment.
+    pub(crate) deployment: Arc<Deployment>,
+    /// Model name at the provider.
+    pub(crate) upstream_model: String,
+    /// Deployments looked at, with the reason each other one was rejected.
+    pub(crate) considered: Vec<(String, Option<&'static str>)>,
+}
+
+/// Labels a client chose, already digested.
+#[derive(Default)]
+pub(crate) struct Labels {
+    pub(crate) user: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) trace: Option<String>,
+}
+
+/// One tool call that the model asked for.
+pub(crate) struct AskedTool {
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+}
+
+/// One attempt at a provider.
+pub(crate) struct Attempt {
+    pub(crate) deployment: String,
+    /// Status of the provider, 0 when there was none.
+    pub(crate) status: u16,
+    pub(crate) micros: u64,
+    /// Stable code of the failure.
+    pub(crate) error: Option<&'static str>,
+}
+
+/// Microseconds from arrival to the end of each stage; 0 when a stage was not reached.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Timings {
+    pub(crate) inspected: u64,
+    pub(crate) opened: u64,
+    pub(crate) checked: u64,
+    pub(crate) head: u64,
+    pub(crate) first_byte: u64,
+}
+
+/// Text kept in content mode `full` only.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) request: String,
+    pub(crate) answer: String,
+}
+
+/// What a call used and where the numbers come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UsageSource {
+    /// The provider's own numbers.
+    Provider,
+    /// Counted from the bytes sent and delivered, because the provider gave none.
+    Estimated,
+    /// Nothing was sent.
+    None,
+}
+
+/// The facts of one call.
+pub(crate) struct Facts {
+    pub(crate) id: Id,
+    pub(crate) arrival: Timestamp,
+    pub(crate) started: Instant,
+    pub(crate) route: &'static str,
+    pub(crate) call_type: &'static str,
+    pub(crate) stream: bool,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) key_id: Arc<str>,
+    pub(crate) tenant: String,
+    pub(crate) destination: Destination,
+    pub(crate) labels: Labels,
+    pub(crate) request_digest: Digest,
+    pub(crate) request_bytes: u64,
+    pub(crate) prompt_hash: Option<String>,
+    pub(crate) sent_digest: Option<Digest>,
+    pub(crate) sent_text_digest: Option<Digest>,
+    pub(crate) response_digest: Option<Digest>,
+    /// Per choice and channel.
+    pub(crate) delivered: Vec<(u32, String, Digest)>,
+    pub(crate) delivered_bytes: u64,
+    pub(crate) coverage: Vec<Entry>,
+    /// Kinds of parts that no check could read and that were passed by setting.
+    pub(crate) not_inspected: Vec<String>,
+    pub(crate) usage: Usage,
+    pub(crate) usage_source: UsageSource,
+    pub(crate) asked_tools: Vec<AskedTool>,
+    pub(crate) finish_reasons: Vec<String>,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) timings: Timings,
+    pub(crate) content: Content,
+    /// Names of settings that let something pass for this call.
+    pub(crate) opened_switches: Vec<&'static str>,
+}
+
+impl Facts {
+    /// Microseconds since the request arrived.
+    pub(crate) fn elapsed(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client got the whole answer.
+    Answered,
+    /// A check refused it; nothing of the blocked text was delivered. The name of the check.
+    Blocked(Arc<str>),
+    /// An error before the first byte of an answer. Stable code.
+    Failed(&'static str),
+    /// Cut after the first byte. Stable code: `client_gone`, `upstream_cut`, `upstream_timeout`, …
+    Cut(&'static str),
+}
+
+impl End {
+    /// `outcome.status`.
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            Self::Answered => "success",
+            Self::Blocked(_) => "blocked",
+            Self::Failed(_) => "failure",
+            Self::Cut(_) => "partial",
+        }
+    }
+
+    /// Stable code, `None` for answered calls.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Answered => None,
+            Self::Blocked(_) => Some("blocked"),
+            Self::Failed(code) | Self::Cut(code) => Some(code),
+        }
+    }
+}

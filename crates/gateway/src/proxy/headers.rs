@@ -1,0 +1,77 @@
+//! Response headers of governed calls: LiteLLM's names that clients read, and ours.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::answer;
+use super::facts::Facts;
+use crate::app::App;
+use crate::server::reply::CALL_ID;
+
+const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
+const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
+const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
+const CAPSULE: HeaderName = HeaderName::from_static("x-sealgate-capsule");
+const CHECKPOINT: HeaderName = HeaderName::from_static("x-sealgate-checkpoint");
+
+/// Upstream headers that are passed on, as `llm_provider-<name>`. Everything else stays here: cookies, locations, servers.
+const RELAYED: [&str; 9] = [
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-version",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-reset-tokens",
+];
+
+/// Adds the headers that the facts give.
+pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
+    let id = facts.id.to_string();
+    let mut put = |name: HeaderName, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    put(CALL_ID, &id);
+    put(CAPSULE, &format!("capsule://{id}"));
+    put(MODEL_ID, &facts.destination.deployment.id);
+    put(MODEL_GROUP, &facts.destination.group);
+    headers.insert(RETRIES, HeaderValue::from_static("0"));
+    headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+    if let Some(names) = answer::applied(facts) {
+        headers.insert(GUARDRAILS, names);
+    }
+}
+
+/// Adds size and root prefix of the newest signed checkpoint: every client becomes a witness.
+pub(crate) fn checkpoint(headers: &mut HeaderMap, app: &App) {
+    if let Some(text) = checkpoint_text(app)
+        && let Ok(value) = HeaderValue::from_str(&text)
+    {
+        headers.insert(CHECKPOINT, value);
+    }
+}
+
+/// `<size>:<first 16 hexadecimal characters of the root>`.
+pub(crate) fn checkpoint_text(app: &App) -> Option<String> {
+    let checkpoint = app.ledger.checkpoint()?;
+    let root: String = checkpoint.root.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{}:{root}", checkpoint.size))
+}
+
+/// The allow-listed headers of a provider, renamed.
+pub(crate) fn relayed(upstream: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    for name in RELAYED {
+        if let Some(value) = upstream.get(name)
+            && let Ok(name) = HeaderName::from_bytes(format!("llm_provider-{name}").as_bytes())
+        {
+            out.insert(name, value.clone());
+        }
+    }
+    out
+}

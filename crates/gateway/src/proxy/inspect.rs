@@ -1,0 +1,167 @@
+//! Stage 2: what is asked. Reads the body once, strictly, and finds every text in it.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use bytes::Bytes;
+use capsule::Timestamp;
+use hyper::body::Incoming;
+use llm::edit::Edits;
+use llm::openai::{RequestError, RequestErrorKind};
+use llm::openai::{Target, chat, embeddings};
+use llm::scan::{Doc, Node};
+use llm::transcript::Transcript;
+use policy::route::RouteId;
+
+use crate::app::Snapshot;
+use crate::error::Error;
+use crate::server::read::{self, ReadError};
+
+/// A request body of any governed route.
+pub(crate) enum Body {
+    Chat(chat::Request),
+    Embeddings(embeddings::Request),
+}
+
+/// An inspected request.
+pub(crate) struct Request {
+    pub(crate) body: Body,
+    /// Bytes as received.
+    pub(crate) received: Bytes,
+    /// Model named by the body, else by the path.
+    pub(crate) model: String,
+    pub(crate) arrival: Timestamp,
+    pub(crate) started: Instant,
+}
+
+impl Body {
+    pub(crate) fn doc(&self) -> &Doc {
+        match self {
+            Self::Chat(request) => request.doc(),
+            Self::Embeddings(request) => request.doc(),
+        }
+    }
+
+    pub(crate) fn transcript(&self) -> &Transcript {
+        match self {
+            Self::Chat(request) => request.transcript(),
+            Self::Embeddings(request) => request.transcript(),
+        }
+    }
+
+    pub(crate) fn member(&self, name: &str) -> Option<Node<'_>> {
+        self.doc().root().get(name).filter(|node| !node.is_null())
+    }
+
+    pub(crate) fn user(&self) -> Option<Cow<'_, str>> {
+        self.member("user").and_then(|node| node.as_str())
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Self::Chat(request) if request.stream())
+    }
+
+    pub(crate) fn upstream_edits(&self, target: &Target<'_>) -> Edits {
+        match self {
+            Self::Chat(request) => request.upstream_edits(target),
+            Self::Embeddings(request) => request.upstream_edits(target),
+        }
+    }
+
+    fn model(&self) -> Option<&str> {
+        match self {
+            Self::Chat(request) => request.model(),
+            Self::Embeddings(request) => request.model(),
+        }
+    }
+}
+
+/// Reads and inspects the body of a governed route.
+///
+/// # Errors
+/// 413, 408 and 400 for the transfer; 400 and 422 with the field for the content.
+pub(crate) async fn inspect(
+    snapshot: &Snapshot,
+    route: RouteId,
+    route_name: &'static str,
+    path_model: Option<String>,
+    arrival: (Timestamp, Instant),
+    body: Incoming,
+) -> Result<Request, Error> {
+    let limits = &snapshot.config.limits;
+    let received = read::whole(body, limits.max_request_bytes, limits.body_idle_timeout).await.map_err(|error| match error {
+        ReadError::TooLarge => Error::BodyTooLarge { limit: limits.max_request_bytes },
+        ReadError::Timeout => Error::BodyTimeout { seconds: limits.body_idle_timeout.as_secs() },
+        ReadError::Incomplete => Error::BodyIncomplete,
+    })?;
+    let body = parse(snapshot, route, received.clone()).map_err(|error| public(error, route_name, limits.max_request_bytes))?;
+    if snapshot.config.strict_fields {
+        strict(&body)?;
+    }
+    let model = match body.model() {
+        Some(model) => model.to_owned(),
+        None => path_model.as_deref().map(percent_decoded).unwrap_or_else(|| "None".to_owned()),
+    };
+    Ok(Request { body, received, model, arrival: arrival.0, started: arrival.1 })
+}
+
+fn parse(snapshot: &Snapshot, route: RouteId, received: Bytes) -> Result<Body, RequestError> {
+    match route {
+        RouteId::Embeddings => embeddings::Request::parse(received, &snapshot.scan).map(Body::Embeddings),
+        _ => chat::Request::parse(received, &snapshot.scan).map(Body::Chat),
+    }
+}
+
+fn strict(body: &Body) -> Result<(), Error> {
+    let unknown = match body {
+        Body::Chat(request) => request.unknown_members().next().map(Cow::into_owned),
+        Body::Embeddings(request) => request.unknown_members().next().map(Cow::into_owned),
+    };
+    match unknown {
+        None => Ok(()),
+        Some(field) => Err(Error::InvalidField {
+            message: format!("'{field}' is not a known parameter, and this gateway accepts known parameters only."),
+            field,
+            status: 400,
+            kind: "invalid_request_error",
+        }),
+    }
+}
+
+fn public(error: RequestError, route: &'static str, limit: usize) -> Error {
+    let status = error.status();
+    let kind = error.error_type();
+    let field = error.param.unwrap_or_default();
+    match error.kind {
+        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject if status == 413 => Error::BodyTooLarge { limit },
+        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject => Error::InvalidJson(error.message),
+        RequestErrorKind::Refused => Error::RefusedField { field },
+        RequestErrorKind::Missing => {
+            Error::InvalidField { message: format!("{route}: {}", error.message), field, status, kind }
+        }
+        _ => Error::InvalidField { message: error.message, field, status, kind },
+    }
+}
+
+/// The model part of a path. A broken escape stays as it is: the name is then unknown and refused by name.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = (byte == b'%')
+            .then(|| tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()))
+            .flatten()
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match hex {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,164 @@
+//! Stage 5: the intent becomes durable while the local checks run.
+
+use std::sync::Arc;
+
+use capsule::Id;
+use ledger::Intent;
+
+use super::call::Call;
+use super::check::{self, RequestChecks};
+use super::facts::{Content, Facts, Labels, Timings, UsageSource};
+use super::inspect::{Body, Request};
+use super::reserve::Reserved;
+use crate::app::{App, Snapshot};
+use crate::checks::Selected;
+use crate::config::{ContentMode, PromptHash};
+use crate::digest::Purpose;
+use crate::error::Error;
+use crate::ids;
+
+/// An open call with the result of its request checks. From here on the guard owns the call.
+///
+/// Only [`open`] makes one, after the commit of the intent and after the checks; the way out takes nothing else.
+pub(crate) struct Checked {
+    call: Call,
+    request: Request,
+    body: bytes::Bytes,
+    selected: Selected,
+}
+
+impl Checked {
+    /// Taken apart once, by the forward stage.
+    pub(crate) fn into_parts(self) -> (Call, Request, bytes::Bytes, Selected) {
+        (self.call, self.request, self.body, self.selected)
+    }
+}
+
+/// Either the checked call, or a call that its checks refused (already settled).
+pub(crate) enum Opened {
+    Checked(Box<Checked>),
+    Refused(Error, Id),
+}
+
+/// Commits the intent, runs the request checks meanwhile.
+///
+/// # Errors
+/// [`Error::AuditUnavailable`] when the intent is not durable: nothing was sent anywhere.
+pub(crate) async fn open(
+    app: &Arc<App>,
+    snapshot: &Arc<Snapshot>,
+    route: &'static str,
+    headers: &http::HeaderMap,
+    reserved: Reserved,
+) -> Result<Opened, Error> {
+    let Reserved { admitted, parallel, settle } = reserved;
+    let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
+    let payload = super::recover::payload(&admitted, route);
+    let opening = app.ledger.open(settle, Intent { id, opened_at: admitted.request.arrival, payload });
+    // The commit runs on its own thread now; the checks run here.
+    let mut facts = facts(app, snapshot, route, headers, id, &admitted);
+    let checks = check::check_request(snapshot, &app.digests, &admitted.request, &admitted.destination, &admitted.selected);
+    facts.timings.checked = facts.elapsed();
+    let opened = opening.await.map_err(|error| {
+        tracing::error!(%error, "intent refused");
+        Error::AuditUnavailable
+    })?;
+    facts.timings.opened = facts.elapsed();
+    let RequestChecks { body, coverage, sent_text, not_inspected, opened_switches, blocked_by } = checks;
+    facts.coverage = coverage;
+    facts.sent_text_digest = sent_text;
+    facts.not_inspected = not_inspected;
+    facts.opened_switches = opened_switches;
+    facts.destination = admitted.destination;
+    let call = Call::new(app.clone(), opened, parallel, facts);
+    match body {
+        Ok(body) => Ok(Opened::Checked(Box::new(Checked { call, request: admitted.request, body, selected: admitted.selected }))),
+        Err(error) => {
+            let end = match blocked_by {
+                Some(check) => super::facts::End::Blocked(check),
+                None => super::facts::End::Blocked(Arc::from(error.public().code)),
+            };
+            drop(call.finish(end, error.public().status.as_u16()));
+            Ok(Opened::Refused(error, id))
+        }
+    }
+}
+
+fn facts(
+    app: &App,
+    snapshot: &Arc<Snapshot>,
+    route: &'static str,
+    headers: &http::HeaderMap,
+    id: Id,
+    admitted: &super::admit::Admitted,
+) -> Facts {
+    let request = &admitted.request;
+    let label = |text: &str| app.digests.digest(admitted.caller.tenant(), Purpose::Label, text.as_bytes()).uuid();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    let session = ["x-session-id", "x-litellm-session-id", "x-claude-code-session-id"].into_iter().find_map(header);
+    Facts {
+        id,
+        arrival: request.arrival,
+        started: request.started,
+        route,
+        call_type: if matches!(request.body, Body::Chat(_)) { "chat" } else { "embedding" },
+        stream: request.body.is_stream(),
+        snapshot: snapshot.clone(),
+        key_id: Arc::from(admitted.caller.key_id().as_str()),
+        tenant: admitted.caller.tenant().to_owned(),
+        destination: super::facts::Destination {
+            requested: admitted.destination.requested.clone(),
+            group: admitted.destination.group.clone(),
+            deployment: admitted.destination.deployment.clone(),
+            upstream_model: String::new(),
+            considered: Vec::new(),
+        },
+        labels: Labels {
+            user: request.body.user().as_deref().map(label),
+            session: session.map(label),
+            trace: header("x-litellm-trace-id").map(label),
+        },
+        request_digest: app.digests.digest("", Purpose::Request, &request.received),
+        request_bytes: request.received.len() as u64,
+        prompt_hash: prompt_hash(app, snapshot, &request.body),
+        sent_digest: None,
+        sent_text_digest: None,
+        response_digest: None,
+        delivered: Vec::new(),
+        delivered_bytes: 0,
+        coverage: Vec::new(),
+        not_inspected: Vec::new(),
+        usage: llm::usage::Usage::default(),
+        usage_source: UsageSource::None,
+        asked_tools: Vec::new(),
+        finish_reasons: Vec::new(),
+        attempts: Vec::new(),
+        timings: Timings { inspected: u64::try_from(request.started.elapsed().as_micros()).unwrap_or(0), ..Timings::default() },
+        content: content(snapshot, &request.body),
+        opened_switches: Vec::new(),
+    }
+}
+
+fn content(snapshot: &Snapshot, body: &Body) -> Content {
+    let request = match body {
+        Body::Chat(chat) if snapshot.config.content_mode == ContentMode::Full => {
+            chat.last_user_text().map(std::borrow::Cow::into_owned).unwrap_or_default()
+        }
+        _ => String::new(),
+    };
+    Content { request, answer: String::new() }
+}
+
+/// Digest of the canonical `messages` as the client sent them: keyed, or the reference's plain SHA3-256 by setting.
+fn prompt_hash(app: &App, snapshot: &Snapshot, body: &Body) -> Option<String> {
+    let node = match body {
+        Body::Chat(chat) => chat.messages(),
+        Body::Embeddings(_) => body.member("input")?,
+    };
+    let value = capsule::json::parse(node.raw(), &capsule::json::Limits::default()).ok()?;
+    let canonical = capsule::canonical::to_vec(&value);
+    Some(match snapshot.config.prompt_hash {
+        PromptHash::Keyed => app.digests.digest("", Purpose::Prompt, &canonical).hex(),
+        PromptHash::Reference => capsule::Hash::of(&canonical).hex(),
+    })
+}

@@ -1,0 +1,62 @@
+//! A governed call from head to answer: the stages in order, each giving the value that the next one demands.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use hyper::body::Incoming;
+use policy::route::Route;
+
+use super::open::Opened;
+use super::{admit, answer, authenticate, inspect, open, reserve};
+use crate::app::App;
+use crate::dispatch::route_name;
+use crate::error::Error;
+use crate::server::reply::{self, Reply};
+use crate::upstream::forward;
+
+/// Runs a call of a governed route.
+///
+/// The order is the promise: no body is read before the caller is known, nothing is reserved before the call is allowed,
+/// nothing is sent before the intent is durable and the checks have run on the very bytes that are sent.
+pub(crate) async fn run(
+    app: Arc<App>,
+    route: &'static Route,
+    path_model: Option<String>,
+    head: Parts,
+    body: Incoming,
+) -> Reply {
+    let name = route_name(route);
+    let arrival = (app.clock.now(), Instant::now());
+    // One snapshot for the whole call, whatever is reloaded meanwhile.
+    let snapshot = app.snapshot();
+    // 401 before the body is read: an unknown caller cannot make us buffer anything.
+    let caller = match authenticate::authenticate(&snapshot, &head.headers)
+        .and_then(|caller| authenticate::may_infer(&snapshot, &caller).map(|()| caller))
+    {
+        Ok(caller) => caller,
+        Err(error) => return app.refuse(error, name, None),
+    };
+    let key_id = caller.key_id().as_str().to_owned();
+    let refuse = |error: Error| app.refuse(error, name, Some(&key_id));
+    let request = match inspect::inspect(&snapshot, route.id, name, path_model, arrival, body).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
+    };
+    let admitted = match admit::admit(&snapshot, route.id, name, caller, request) {
+        Ok(admitted) => admitted,
+        Err(error) => return refuse(error),
+    };
+    let reserved = match reserve::reserve(&app, &snapshot, admitted) {
+        Ok(reserved) => reserved,
+        Err(error) => return refuse(error),
+    };
+    // From here on the call has an intent, so it ends in exactly one record by way of its guard.
+    let checked = match open::open(&app, &snapshot, name, &head.headers, reserved).await {
+        Ok(Opened::Checked(checked)) => *checked,
+        Ok(Opened::Refused(error, id)) => return reply::error(&error, Some(&id.to_string())),
+        Err(error) => return refuse(error),
+    };
+    let forwarded = forward::forward(checked).await;
+    answer::answer(forwarded).await
+}

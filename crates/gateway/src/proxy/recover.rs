@@ -1,0 +1,96 @@
+//! What a crash leaves behind: the bytes an intent carries, and the record that is made of them at the next start.
+
+use capsule::json::{Object, Value};
+use capsule::{Authority, Capsule, CapsuleType, Context, Execution, Outcome, Trigger};
+use ledger::OpenIntent;
+use policy::Billed;
+use store::spend::{CostSource, Spend, Status};
+
+use super::admit::Admitted;
+use super::inspect::Body;
+
+/// Output tokens reserved when the request sets no limit.
+const DEFAULT_OUTPUT: u64 = 4096;
+
+/// The payload of an intent: which call it was and what it may cost at most.
+pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
+    serde_json::json!({
+        "route": route,
+        "call_type": if matches!(admitted.request.body, Body::Chat(_)) { "chat" } else { "embedding" },
+        "key_id": admitted.caller.key_id().as_str(),
+        "group": admitted.destination.group.as_ref(),
+        "deployment": admitted.destination.deployment.id,
+        "reserved_micro_usd": reservation(admitted),
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// Upper estimate of the call's cost in micro-USD; `None` when the deployment has no price.
+///
+/// A token is at least one byte of the body, and the request's own limit bounds the output.
+fn reservation(admitted: &Admitted) -> Option<i64> {
+    let request = &admitted.request;
+    let output = match &request.body {
+        Body::Chat(chat) => chat.max_tokens().unwrap_or(DEFAULT_OUTPUT).saturating_mul(chat.n()),
+        Body::Embeddings(_) => 0,
+    };
+    let billed = Billed { input: request.received.len() as u64, output, ..Billed::default() };
+    let cost = admitted.destination.deployment.price.cost(&billed).ok()?;
+    cost.amount.map(policy::MicroUsd::micro)
+}
+
+/// Record and spend of a call whose process died: outcome unknown, cost = the reservation, flagged as estimated.
+pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule, Option<Vec<u8>>) {
+    let payload: serde_json::Value = serde_json::from_slice(&intent.payload).unwrap_or_default();
+    let text = |name: &str| payload.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let cost = payload.get("reserved_micro_usd").and_then(serde_json::Value::as_i64);
+    let mut env = Object::new();
+    env.insert("cost_source", if cost.is_some() { "reservation" } else { "none" });
+    env.insert("deployment", text("deployment"));
+    env.insert("key_id", text("key_id"));
+    env.insert("model_group", text("group"));
+    env.insert("observed", true);
+    let mut metrics = Object::new();
+    if let Some(cost) = cost {
+        metrics.insert("cost_micro_usd", cost);
+        metrics.insert("estimated", true);
+    }
+    let capsule = Capsule {
+        id: intent.id,
+        capsule_type: CapsuleType::Chat,
+        domain: domain.to_owned(),
+        parent_id: None,
+        trigger: Trigger {
+            trigger_type: "user_request".into(),
+            source: text("route"),
+            timestamp: intent.opened_at,
+            ..Trigger::default()
+        },
+        context: Context { agent_id: host.to_owned(), session_id: None, environment: env },
+        authority: Authority::default(),
+        execution: Execution { resources_used: metrics.clone(), ..Execution::default() },
+        outcome: Outcome {
+            status: "unknown".into(),
+            result: Value::Null,
+            summary: "The process ended before this call was settled".to_owned(),
+            error: Some("recovered".to_owned()),
+            metrics,
+            ..Outcome::default()
+        },
+        ..Capsule::default()
+    };
+    let spend = Spend {
+        at: intent.opened_at.micros(),
+        status: Status::Unknown,
+        call_type: text("call_type"),
+        model: text("group"),
+        deployment: text("deployment"),
+        key: text("key_id"),
+        cost_micro_usd: cost,
+        cost_source: if cost.is_some() { CostSource::Reservation } else { CostSource::None },
+        estimated: true,
+        ..Spend::default()
+    };
+    (capsule, Some(spend.encode()))
+}

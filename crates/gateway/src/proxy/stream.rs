@@ -1,0 +1,319 @@
+//! Stage 8 for streams: events pass through the output checks as they come.
+//!
+//! The body is polled by the connection that writes it, so a client that leaves drops it at once: the provider's connection
+//! closes and the call's guard settles what was delivered.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use llm::openai::mock;
+use llm::openai::stream::Event;
+use llm::sse::{self, Framer, SseLimits};
+use tokio::time::{Instant as TokioInstant, Sleep};
+
+use super::answer::mock_head;
+use super::channels::Channels;
+use super::coverage::Delivery;
+use super::events::{Events, Step};
+use super::facts::End;
+use super::{headers, inspect};
+use crate::config::ContentMode;
+use crate::error::Error;
+use crate::proxy::call::Call;
+use crate::server::body::Body;
+use crate::server::reply::{self, Reply};
+use crate::upstream::forward::{Forwarded, Source, secrets};
+
+/// Largest piece handed to the client at once; more waits for the next write.
+const LARGEST_WRITE: usize = 64 * 1024;
+
+/// How often the body wakes itself before it hands over what it has.
+///
+/// hyper's client passes one chunk per turn of the scheduler even when one read brought many, and its server polls the body
+/// again within the same turn; two turns are enough to find all of them, and no timer delays a quiet stream.
+const TURNS_BEFORE_WRITE: u8 = 2;
+
+/// Answers a streaming call. Before the first event an error still has a status of its own.
+pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
+    let Forwarded { call, request, selected, source, deadline } = forwarded;
+    let Some(facts) = call.facts() else { return reply::error(&Error::Internal, None) };
+    let (id, snapshot) = (facts.id, facts.snapshot.clone());
+    let limits = &snapshot.config.limits;
+    let (source, relayed) = match source {
+        Source::Failed(error) => {
+            let public = error.public();
+            drop(call.finish(End::Failed(public.code), public.status.as_u16()));
+            return reply::error(&error, Some(&id.to_string()));
+        }
+        Source::Mock(text) => (Input::Ready(mock_stream(&request, &call, &text)), http::HeaderMap::new()),
+        Source::Provider(response) => {
+            let relayed = headers::relayed(response.headers());
+            (Input::Provider(response.into_body()), relayed)
+        }
+    };
+    let full = snapshot.config.content_mode == ContentMode::Full;
+    let channels = Channels::new(call.app().digests.clone(), &selected, Delivery::Windowed, full);
+    let include_usage = matches!(&request.body, inspect::Body::Chat(chat) if chat.include_usage());
+    let secrets = facts.destination.deployment.clone();
+    let secrets: Vec<String> = self::secrets(&secrets).into_iter().map(str::to_owned).collect();
+    let mut response = Response::new(());
+    headers::add(response.headers_mut(), facts);
+    headers::checkpoint(response.headers_mut(), call.app());
+    let events = Events::new(&call, channels, include_usage, snapshot.scan, secrets);
+    let mut stream = StreamBody {
+        events: Some(events),
+        call: Some(call),
+        input: source,
+        framer: Framer::new(SseLimits { max_event: limits.max_event_bytes, ..SseLimits::default() }),
+        out: BytesMut::new(),
+        turns: 0,
+        last_input: Instant::now(),
+        last_output: Instant::now(),
+        deadline,
+        idle: limits.idle_timeout,
+        keep_alive: limits.keep_alive_interval,
+        timer: Box::pin(tokio::time::sleep(limits.keep_alive_interval.min(limits.idle_timeout))),
+        failed_early: None,
+    };
+    if let Some(error) = stream.begin().await {
+        return reply::error(&error, Some(&id.to_string()));
+    }
+    let (mut head, ()) = response.into_parts();
+    head.status = StatusCode::OK;
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    reply::security(&mut head.headers);
+    head.headers.extend(relayed);
+    Response::from_parts(head, Body::Stream(Box::new(stream)))
+}
+
+fn mock_stream(request: &inspect::Request, call: &Call, text: &str) -> std::collections::VecDeque<Bytes> {
+    let n = match &request.body {
+        inspect::Body::Chat(chat) => chat.n(),
+        inspect::Body::Embeddings(_) => 1,
+    };
+    call.facts().map(|facts| mock::stream(&mock_head(facts), text, n, &mock::USAGE).into()).unwrap_or_default()
+}
+
+/// Where the bytes come from.
+enum Input {
+    Provider(Incoming),
+    Ready(std::collections::VecDeque<Bytes>),
+    /// The provider's connection is closed or no longer wanted.
+    Over,
+}
+
+/// A streamed answer.
+pub(crate) struct StreamBody {
+    /// `None` once the call is settled.
+    call: Option<Call>,
+    events: Option<Events>,
+    input: Input,
+    framer: Framer,
+    out: BytesMut,
+    turns: u8,
+    last_input: Instant,
+    last_output: Instant,
+    deadline: Instant,
+    idle: Duration,
+    keep_alive: Duration,
+    /// One timer for silence and idleness, moved only when it fires: a busy stream never touches it.
+    timer: Pin<Box<Sleep>>,
+    /// Set when the call failed before anything was delivered.
+    failed_early: Option<Error>,
+}
+
+impl StreamBody {
+    /// Waits for the first event, an error, or one keep-alive interval. An error before the first event is returned.
+    async fn begin(&mut self) -> Option<Error> {
+        let limit = self.keep_alive;
+        let first = poll_fn(|cx| loop {
+            if !self.out.is_empty() || self.call.is_none() {
+                return Poll::Ready(());
+            }
+            if self.advance(cx).is_pending() {
+                return Poll::Pending;
+            }
+        });
+        // Silence is no failure: after the interval the head goes out and comments keep the connection alive.
+        let waited = tokio::time::timeout(limit, first).await;
+        if waited.is_err() {
+            tracing::debug!("no event within the keep-alive interval; sending the head");
+        }
+        self.failed_early.take()
+    }
+
+    /// Next bytes for the client.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if self.call.is_none() || self.out.len() >= LARGEST_WRITE {
+                self.turns = 0;
+                return Poll::Ready(self.take_output());
+            }
+            if self.advance(cx).is_ready() {
+                continue;
+            }
+            if self.out.is_empty() {
+                return Poll::Pending;
+            }
+            if self.turns < TURNS_BEFORE_WRITE {
+                self.turns += 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.turns = 0;
+            return Poll::Ready(self.take_output());
+        }
+    }
+
+    fn take_output(&mut self) -> Option<Bytes> {
+        if self.out.is_empty() {
+            return None;
+        }
+        self.last_output = Instant::now();
+        Some(self.out.split().freeze())
+    }
+
+    /// One step: input, end of input, or a timer. `Ready` means something changed.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let next = match &mut self.input {
+            Input::Ready(frames) => Poll::Ready(frames.pop_front().map(Ok)),
+            Input::Over => Poll::Ready(None),
+            Input::Provider(body) => Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ()))).map(
+                // Trailers carry nothing for us.
+                |frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())),
+            ),
+        };
+        match next {
+            Poll::Ready(Some(Ok(bytes))) => self.take(bytes),
+            Poll::Ready(Some(Err(()))) => self.fail(Error::UpstreamCut, "upstream_cut"),
+            Poll::Ready(None) => self.end_of_input(),
+            Poll::Pending => return self.poll_timer(cx),
+        }
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, bytes: Bytes) {
+        self.last_input = Instant::now();
+        if let Err(error) = self.framer.push(bytes) {
+            return self.fail(Error::UpstreamInvalid(error.to_string()), "upstream_invalid");
+        }
+        self.drain_frames();
+    }
+
+    fn drain_frames(&mut self) {
+        while let Some(frame) = self.framer.next_frame() {
+            let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else { return };
+            match events.frame(frame, call, &mut self.out) {
+                Step::More => {}
+                Step::Done => return self.done(),
+                Step::Failed(error, code) => return self.fail(error, code),
+                Step::Blocked(check) => return self.blocked(&check),
+            }
+        }
+    }
+
+    fn end_of_input(&mut self) {
+        if let Some(last) = self.framer.finish() {
+            let data = last.data.unwrap_or_default();
+            let is_done = matches!(Event::parse(data, &llm::scan::Limits::default()), Ok(Event::Done));
+            if is_done {
+                return self.done();
+            }
+        }
+        // Some providers end without `[DONE]`; a choice that said how it finished is complete.
+        match self.events.as_ref().is_some_and(Events::all_finished) {
+            true => self.done(),
+            false => self.fail(Error::UpstreamCut, "upstream_cut"),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        if now >= self.deadline || now.duration_since(self.last_input) >= self.idle {
+            let seconds = self.idle.as_secs();
+            self.fail(Error::UpstreamTimeout { seconds }, "upstream_timeout");
+            return Poll::Ready(());
+        }
+        if now.duration_since(self.last_output) >= self.keep_alive {
+            self.out.extend_from_slice(b": keep-alive\n\n");
+        }
+        let next = (self.last_input + self.idle).min(self.deadline).min(now + self.keep_alive);
+        self.timer.as_mut().reset(TokioInstant::from_std(next));
+        // The timer must be polled again to be armed.
+        cx.waker().wake_by_ref();
+        if self.out.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// The provider's answer is complete: flush what checks held, say where the record is, end.
+    fn done(&mut self) {
+        self.input = Input::Over;
+        let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else { return };
+        if let Err(check) = events.flush(&mut self.out) {
+            (self.events, self.call) = (Some(events), Some(call));
+            return self.blocked(&check);
+        }
+        if let Some(facts) = call.facts() {
+            let mut comment = format!("sealgate capsule://{}", facts.id);
+            if let Some(checkpoint) = headers::checkpoint_text(call.app()) {
+                comment.push_str(" checkpoint ");
+                comment.push_str(&checkpoint);
+            }
+            self.out.extend_from_slice(&sse::comment_frame(&comment));
+        }
+        self.out.extend_from_slice(sse::DONE);
+        events.report(&mut call);
+        drop(call.finish(End::Answered, 200));
+    }
+
+    fn blocked(&mut self, check: &Arc<str>) {
+        let reason = "a blocked word was found in the answer".to_owned();
+        self.finish_with(&Error::Blocked { check: check.to_string(), reason }, End::Blocked(check.clone()));
+    }
+
+    fn fail(&mut self, error: Error, code: &'static str) {
+        let delivered = self.events.as_ref().is_some_and(Events::has_delivered);
+        let end = if delivered { End::Cut(code) } else { End::Failed(code) };
+        self.finish_with(&error, end);
+    }
+
+    /// Ends with an error: as an answer of its own before the first event, as one last event after it.
+    fn finish_with(&mut self, error: &Error, end: End) {
+        self.input = Input::Over;
+        let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) else { return };
+        let id = call.facts().map(|facts| facts.id.to_string());
+        let status = if events.has_delivered() { 200 } else { error.public().status.as_u16() };
+        if events.has_delivered() {
+            self.out.extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+        } else {
+            self.out.clear();
+            self.out.extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+            self.failed_early = Some(error.clone());
+        }
+        events.report(&mut call);
+        drop(call.finish(end, status));
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        // The client left: what was delivered so far goes into the facts before the guard settles the call.
+        if let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) {
+            let end = if events.has_delivered() { End::Cut("client_gone") } else { End::Failed("client_gone") };
+            events.report(&mut call);
+            call.if_dropped(end);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! From a data directory to a running ledger.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ledger::{Clock, Ledger, LedgerError, Options, Recovery, Signers};
+use store::keys::{DataDir, KeyError};
+use store::sqlite::{OpenError, Settings, SqliteJournal};
+
+use crate::config::Config;
+use crate::proxy::recover;
+
+/// A ledger could not be created or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Keys or directory.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A host name or domain that a record cannot hold.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// An open ledger with what a gateway needs beside it.
+pub struct Opened {
+    /// The running ledger.
+    pub ledger: Ledger,
+    /// What recovery found and did.
+    pub recovery: Recovery,
+    /// The key of keyed digests.
+    pub digest_key: [u8; 32],
+}
+
+/// Creates directory, keys and ledger. Fails when there is a ledger already.
+///
+/// # Errors
+/// [`DataError`].
+pub fn create(dir: &Path, domain: &str, clock: Arc<dyn Clock>) -> Result<capsule::Id, DataError> {
+    let data = DataDir::create(dir)?;
+    let journal = SqliteJournal::create(data.database(), Settings::default())?;
+    let options = Options { clock, domain: domain.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Options::default() };
+    let signers = signers(&data)?;
+    Ok(ledger::create(Box::new(journal), &signers, &mut data.anchor(), &options)?)
+}
+
+/// True when the directory holds a database.
+pub fn exists(dir: &Path) -> bool {
+    dir.join("capsules.db").exists()
+}
+
+/// Opens an existing ledger, recovers what a crash left, and starts it.
+///
+/// # Errors
+/// [`DataError`]: missing, damaged, in use by another process, settings that are not durable.
+pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, DataError> {
+    let data = DataDir::open(dir)?;
+    let journal = SqliteJournal::open(data.database(), Settings { disk_reserve: config.limits.min_free_disk_bytes })?;
+    let (domain, host) = (config.domain.clone(), config.listen.ip().to_string());
+    let options = Options {
+        settle_slots: config.limits.settle_slots as usize,
+        clock,
+        domain: domain.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        recover: Some(Box::new(move |intent| recover::recover(intent, &domain, &host))),
+        ..Options::default()
+    };
+    let signers = signers(&data)?;
+    let (ledger, recovery) = Ledger::start(Box::new(journal), &signers, Box::new(data.anchor()), options)?;
+    Ok(Opened { ledger, recovery, digest_key: *data.digest_key()? })
+}
+
+fn signers(data: &DataDir) -> Result<Signers, KeyError> {
+    Ok(Signers { records: Arc::new(data.signer()?), checkpoints: Arc::new(data.checkpoint_signer()?) })
+}
+
+/// Seals the gap between the records and the newest checkpoint.
+///
+/// # Errors
+/// [`DataError`]; damage within the chain is never adopted.
+pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::Gap, DataError> {
+    let data = DataDir::open(dir)?;
+    let journal = SqliteJournal::open(data.database(), Settings::default())?;
+    let options = Options { clock, version: env!("CARGO_PKG_VERSION").to_owned(), ..Options::default() };
+    let signers = signers(&data)?;
+    Ok(ledger::adopt(Box::new(journal), &signers, &mut data.anchor(), &options, reason)?)
+}

@@ -1,0 +1,246 @@
+//! Starting and stopping a gateway: listeners, threads, and the order in which they end.
+
+pub mod data;
+mod reload;
+mod system;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ledger::{Clock, Ledger, LedgerError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{App, LedgerInfo, Parts, Snapshot};
+use crate::checks::{BuildError, Checks};
+use crate::config::Config;
+use crate::digest::DigestKey;
+use crate::dispatch;
+use crate::observe::access::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::proxy::settle::Settler;
+use crate::server::accept::{self, ServerLimits};
+use crate::upstream::client::Upstream;
+
+pub use reload::ReloadError;
+
+/// What a gateway is made of. The ledger is running: recovery is done before a port is bound.
+pub struct Setup {
+    /// A validated configuration.
+    pub config: Config,
+    /// The ledger that records the calls.
+    pub ledger: Ledger,
+    /// 32 random bytes that belong to the ledger.
+    pub digest_key: [u8; 32],
+    /// Where access log lines go; `None` for nowhere.
+    pub access_log: Option<Box<dyn Write + Send>>,
+    /// Stamps calls.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A check could not be built.
+    #[error(transparent)]
+    Check(#[from] BuildError),
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// The start could not be recorded.
+    #[error("the start could not be recorded in the ledger: {0}")]
+    Record(String),
+}
+
+/// A running gateway. Dropping it does not stop it; [`Running::shutdown`] does.
+pub struct Running {
+    app: Arc<App>,
+    address: SocketAddr,
+    health_address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+    settler: JoinHandle<()>,
+    ticker: JoinHandle<()>,
+    access: Option<JoinHandle<()>>,
+    ticking: std::sync::mpsc::Sender<()>,
+}
+
+/// Starts listeners and threads.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then, and the ledger is the caller's to shut down.
+pub async fn start(setup: Setup) -> Result<Running, StartError> {
+    let Setup { config, ledger, digest_key, access_log, clock } = setup;
+    let digests = Arc::new(DigestKey::new(&digest_key));
+    let ledger_info = ledger_info(&ledger, &digests, &config);
+    let listener = bind(config.listen).await?;
+    let health = match config.health_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let limits = server_limits(&config);
+    let drain = config.limits.drain_timeout;
+    let upstream = Upstream::new(config.egress.clone(), config.limits.connect_timeout);
+    let snapshot = snapshot(config)?;
+    let (access, access_thread) = match access_log {
+        Some(sink) => AccessLog::start(sink).map(|(log, thread)| (log, Some(thread))).map_err(StartError::Thread)?,
+        None => (AccessLog::off(), None),
+    };
+    let (settler, settler_thread) = Settler::start().map_err(StartError::Thread)?;
+    let app = Arc::new(App::new(Parts {
+        snapshot,
+        ledger,
+        ledger_info,
+        digests,
+        upstream,
+        metrics: Arc::new(Metrics::new()),
+        access: Arc::new(access),
+        settler,
+        clock,
+    }));
+    system::seal_configuration(&app, &app.snapshot(), "start").await.map_err(StartError::Record)?;
+    let (ticking, ticker) = ticker(&app).map_err(StartError::Thread)?;
+    let (stop, stopped) = watch::channel(false);
+    let bound = |listener: &TcpListener| {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        listener.local_addr().unwrap_or(unknown)
+    };
+    let (address, health_address) = (bound(&listener), health.as_ref().map(bound));
+    let calls = {
+        let app = app.clone();
+        Arc::new(move |request| dispatch::handle(app.clone(), request))
+    };
+    let mut servers = vec![tokio::spawn(accept::serve(listener, limits, stopped.clone(), drain, calls))];
+    if let Some(listener) = health {
+        let app = app.clone();
+        let probes = Arc::new(move |request: http::Request<hyper::body::Incoming>| {
+            let app = app.clone();
+            async move { dispatch::handle_health(&app, &request.into_parts().0) }
+        });
+        servers.push(tokio::spawn(accept::serve(listener, limits, stopped, drain, probes)));
+    }
+    Ok(Running { app, address, health_address, stop, servers, settler: settler_thread, ticker, access: access_thread, ticking })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+}
+
+fn server_limits(config: &Config) -> ServerLimits {
+    ServerLimits {
+        max_head_bytes: config.limits.max_header_bytes,
+        head_timeout: config.limits.header_timeout,
+        max_connections: config.limits.max_connections as usize,
+    }
+}
+
+fn ledger_info(ledger: &Ledger, digests: &DigestKey, config: &Config) -> LedgerInfo {
+    let identity = ledger.identity();
+    LedgerInfo {
+        id: Arc::from(identity.ledger.to_string()),
+        boot: Arc::from(identity.boot.to_string()),
+        digest_key: Arc::from(digests.id()),
+        host: Arc::from(config.listen.ip().to_string()),
+    }
+}
+
+/// Builds what a configuration implies.
+pub(crate) fn snapshot(config: Config) -> Result<Snapshot, BuildError> {
+    let checks = Checks::build(&config)?;
+    let digest_hex = config.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let scan = llm::scan::Limits {
+        max_bytes: config.limits.max_request_bytes.max(config.limits.max_response_bytes),
+        max_depth: u32::try_from(config.limits.max_json_depth).unwrap_or(128),
+        ..llm::scan::Limits::default()
+    };
+    Ok(Snapshot { config, checks, digest_hex: Arc::from(digest_hex), scan })
+}
+
+/// A thread that seals the counts of refusals once a second.
+fn ticker(app: &Arc<App>) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinHandle<()>)> {
+    let (ticking, ended) = std::sync::mpsc::channel::<()>();
+    let app = app.clone();
+    let thread = std::thread::Builder::new().name("ticker".into()).spawn(move || {
+        let mut go_on = true;
+        while go_on {
+            go_on = ended.recv_timeout(Duration::from_secs(1)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            app.refusals.flush(&app);
+        }
+    })?;
+    Ok((ticking, thread))
+}
+
+impl Running {
+    /// Address of the main listener.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Address of the health listener.
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health_address
+    }
+
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.app.render_metrics()
+    }
+
+    /// Seals the change to a validated configuration and puts it in place; calls keep what they began with.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the old configuration stays.
+    pub async fn reload(&self, config: Config) -> Result<Vec<String>, ReloadError> {
+        reload::reload(&self.app, config).await
+    }
+
+    /// Stops accepting, lets calls finish within the drain time, settles everything, closes the ledger.
+    ///
+    /// # Errors
+    /// When the ledger could not settle everything or seal its shutdown record; the next start recovers then.
+    pub async fn shutdown(self, grace: Duration) -> Result<(), LedgerError> {
+        let Self { app, stop, servers, settler, ticker, access, ticking, .. } = self;
+        app.drain();
+        // Nobody listening means the servers have ended already.
+        let _ended = stop.send(true);
+        for server in servers {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
+        }
+        app.settler.close();
+        drop(ticking);
+        let ledger = app.ledger.clone();
+        drop(app);
+        let joined = tokio::task::spawn_blocking(move || {
+            for (name, thread) in [("settler", settler), ("ticker", ticker)] {
+                if thread.join().is_err() {
+                    tracing::error!(name, "a thread ended badly");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("threads could not be joined");
+        }
+        let result = ledger.shutdown(grace).await;
+        // The last owner of the log has gone with the app; its writer ends when the queue is empty.
+        if let Some(access) = access
+            && tokio::task::spawn_blocking(move || access.join()).await.is_err()
+        {
+            tracing::error!("the access log could not be joined");
+        }
+        result
+    }
+}
+

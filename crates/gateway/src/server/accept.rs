@@ -1,0 +1,137 @@
+//! Accepting connections and draining them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::reply::Reply;
+
+/// Limits of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerLimits {
+    /// Longest head in bytes; a larger one is answered 431.
+    pub(crate) max_head_bytes: usize,
+    /// Time in which a head must arrive, counted also on idle keep-alive connections.
+    pub(crate) head_timeout: Duration,
+    /// Connections beyond this are closed at once.
+    pub(crate) max_connections: usize,
+}
+
+/// Serves until `stop` turns true, then lets open calls finish for `grace` before the remaining connections are dropped.
+pub(crate) async fn serve<H, F>(
+    listener: TcpListener,
+    limits: ServerLimits,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+    handler: Arc<H>,
+) where
+    H: Fn(http::Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if open.load(Ordering::Relaxed) < limits.max_connections => {
+                    let connection = Connection { limits, stop: stop.clone(), handler: handler.clone(), open: Counted::new(&open) };
+                    tasks.spawn(connection.run(stream));
+                }
+                Ok(_) => tracing::warn!(max = limits.max_connections, "connection refused: too many open"),
+                Err(error) => pause_after(&error).await,
+            },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            _ = stopped(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(open = tasks.len(), "drain time is over; closing the remaining connections");
+        tasks.shutdown().await;
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Out of file descriptors: accepting again at once would spin.
+async fn pause_after(error: &io::Error) {
+    tracing::error!(kind = ?error.kind(), "accept failed");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+struct Connection<H> {
+    limits: ServerLimits,
+    stop: watch::Receiver<bool>,
+    handler: Arc<H>,
+    open: Counted,
+}
+
+impl<H, F> Connection<H>
+where
+    H: Fn(http::Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    async fn run(self, stream: TcpStream) {
+        let Self { limits, mut stop, handler, open } = self;
+        // Without it every small write after the first waits for the peer's delayed acknowledgement (about 40 ms).
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let service = service_fn(move |request| {
+            let reply = handler(request);
+            async move { Ok::<_, Infallible>(reply.await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_buf_size(limits.max_head_bytes.max(8192))
+            .keep_alive(true)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => log_end(result),
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                log_end(connection.await);
+            }
+        }
+        drop(open);
+    }
+}
+
+fn log_end(result: Result<(), hyper::Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// One open connection in the count.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,61 @@
+//! Reading bodies whole, with a size and a time limit.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// More bytes than the limit.
+    TooLarge,
+    /// Not complete in time.
+    Timeout,
+    /// The peer closed or broke the framing.
+    Incomplete,
+}
+
+/// Slowest body that is waited for, in bytes a second, once `time` is over.
+const SLOWEST: u64 = 16 * 1024;
+
+/// Reads `body` to its end.
+///
+/// # Errors
+/// When it is larger than `limit` bytes (also when only announced), cut, or slower than `time` plus one second for each
+/// [`SLOWEST`] bytes of its announced length.
+pub(crate) async fn whole(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ReadError::TooLarge);
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let time = time + Duration::from_secs(body.size_hint().lower() / SLOWEST);
+    tokio::time::timeout(time, collect(body, limit)).await.map_err(|_| ReadError::Timeout)?
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
+    // Most bodies come in one piece, which is then passed on without a copy.
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ReadError::Incomplete)?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
+            return Err(ReadError::TooLarge);
+        }
+        if first.is_none() && rest.is_empty() {
+            first = Some(data);
+            continue;
+        }
+        if let Some(first) = first.take() {
+            rest.reserve((body.size_hint().lower() as usize).min(limit) + first.len() + data.len());
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
