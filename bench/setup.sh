@@ -47,16 +47,16 @@ build_bench() {
 }
 
 build_sealgate() {
-    cargo build --release --locked -p sealgate-cli
+    cargo build --release --locked -p sealgate
 }
 
 # The journal that keeps nothing exists in this build only, so it has a target directory of its own.
 build_null_journal() {
     if ! grep -q '^bench-null-journal' crates/cli/Cargo.toml; then
-        echo "sealgate-cli has no feature bench-null-journal: that row is left out" >&2
+        echo "sealgate has no feature bench-null-journal: that row is left out" >&2
         return 1
     fi
-    cargo build --release --locked -p sealgate-cli --features bench-null-journal \
+    cargo build --release --locked -p sealgate --features bench-null-journal \
         --target-dir "$target/bench-null-journal"
 }
 

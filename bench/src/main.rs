@@ -9,11 +9,13 @@
 mod accounting;
 mod bounds;
 mod check;
+mod child;
 mod client;
 mod clock;
 mod compare;
 mod gateways;
 mod http_get;
+mod ledger;
 mod machine;
 mod measure;
 mod mock;
@@ -58,6 +60,18 @@ enum Action {
     Check(CheckArgs),
     /// Minutes of load on Sealgate; memory must stay flat and the counts equal
     Soak(SoakArgs),
+    /// Append and verify, beside the reference package
+    Ledger(LedgerArgs),
+    /// Appends records to a ledger and prints what that cost (started by `ledger`; also fills a ledger by hand)
+    Append {
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        records: u64,
+        /// Records under way at a time; 1 is one commit each
+        #[arg(long, default_value_t = 512)]
+        window: usize,
+    },
     /// The mock upstream (started by the other commands)
     Mock {
         #[arg(long)]
@@ -118,11 +132,36 @@ struct SoakArgs {
     minutes: f64,
 }
 
+#[derive(Args)]
+struct LedgerArgs {
+    #[arg(long)]
+    capsule: PathBuf,
+    #[arg(long)]
+    sealgate: PathBuf,
+    #[arg(long)]
+    venv: Option<PathBuf>,
+    #[arg(long)]
+    work: PathBuf,
+    #[arg(long)]
+    results: PathBuf,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Records of the large ledger; 1000000 needs about 5 GB on the disk
+    #[arg(long, default_value_t = 200_000)]
+    records: u64,
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Action::Gateways(arguments) => gateways_command(arguments),
         Action::Check(arguments) => check_command(&arguments),
         Action::Soak(arguments) => soak_command(&arguments),
+        Action::Ledger(arguments) => ledger_command(arguments),
+        Action::Append {
+            data,
+            records,
+            window,
+        } => append_command(&data, records, window),
         Action::Mock {
             address,
             max_seconds,
@@ -204,6 +243,33 @@ fn soak_command(arguments: &SoakArgs) -> Result<bool> {
         }
     );
     Ok(outcome.holds())
+}
+
+fn ledger_command(arguments: LedgerArgs) -> Result<bool> {
+    let options = ledger::Options {
+        capsule: arguments.capsule,
+        sealgate: arguments.sealgate,
+        venv: arguments.venv,
+        work: own_directory(&arguments.work),
+        rounds: arguments.rounds.max(1),
+        records: arguments.records.max(1),
+    };
+    let report = ledger::run(&options)?;
+    println!("{}", report.table());
+    let file = save(
+        &arguments.results,
+        "ledger",
+        &serde_json::to_vec_pretty(&report)?,
+    )?;
+    println!("JSON: {}", file.display());
+    remove(&options.work, true)?;
+    Ok(true)
+}
+
+fn append_command(data: &Path, records: u64, window: usize) -> Result<bool> {
+    let appended = ledger::append(data, records.max(1), window.max(1))?;
+    println!("{}", serde_json::to_string(&appended)?);
+    Ok(true)
 }
 
 /// A directory that only this run uses, and may therefore remove.

@@ -32,6 +32,14 @@ pub(crate) fn tree_cpu_us(root: u32) -> Result<u64> {
     Ok(cpu)
 }
 
+/// User plus system time of the children that `pid` has waited for, in microseconds.
+pub(crate) fn reaped_cpu_us(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let stat = parse_stat(&text).with_context(|| format!("{path} is unreadable"))?;
+    Ok(stat.reaped_us)
+}
+
 /// Resident memory of `root` and its descendants.
 pub(crate) fn tree_memory(root: u32) -> Result<Memory> {
     let table = table()?;

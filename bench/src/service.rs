@@ -117,7 +117,7 @@ fn bound_to_parent(command: Command) -> Command {
         return command;
     }
     let mut wrapped = Command::new(setpriv);
-    wrapped.args(["--pdeathsig", "KILL", "--"]);
+    wrapped.args(["--pdeathsig", "TERM", "--"]);
     wrapped.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
