@@ -6,8 +6,28 @@
 //! Tag characters (U+E0020 to U+E007E), which models read and people do not see, are the
 //! ASCII they shadow. Characters that are never shown are skipped.
 
+use std::sync::LazyLock;
+
+/// Characters below this are looked up: all with case in everyday use.
+const TABLE: usize = 0x2000;
+
+static FOLDED: LazyLock<Box<[Option<char>]>> = LazyLock::new(|| {
+    let all = (0..TABLE as u32).map(|code| char::from_u32(code).and_then(compute));
+    all.collect()
+});
+
 /// The folded form of a character; `None` if it is skipped.
 pub(crate) fn fold(c: char) -> Option<char> {
+    if c.is_ascii() {
+        return Some(c.to_ascii_lowercase());
+    }
+    match FOLDED.get(c as usize) {
+        Some(folded) => *folded,
+        None => compute(c),
+    }
+}
+
+fn compute(c: char) -> Option<char> {
     match c {
         '\0'..='\x7f' => Some(c.to_ascii_lowercase()),
         // Scripts without case, the bulk of text beyond Latin, Greek and Cyrillic.

@@ -49,7 +49,7 @@ pub struct Finding {
 }
 
 /// The result of a check over one whole text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
     /// Everything found, by end offset. Ends with the blocking finding, if any: what
     /// follows it was not looked at.
@@ -58,6 +58,17 @@ pub struct Verdict {
     pub blocked: Option<Finding>,
     /// The text after masking; `None` if it is unchanged or blocked.
     pub masked: Option<String>,
+}
+
+impl std::fmt::Debug for Verdict {
+    /// Without the text.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verdict")
+            .field("findings", &self.findings)
+            .field("blocked", &self.blocked)
+            .field("masked", &self.masked.as_ref().map(String::len))
+            .finish()
+    }
 }
 
 impl Verdict {
@@ -125,7 +136,7 @@ pub trait StreamCheck: Send + std::fmt::Debug {
 ///
 /// Concatenated over all pieces, the texts are the masked text of [`Check::scan`]; if the
 /// check blocks, they are the part of it before the blocked match was in sight.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Emit<'a> {
     /// Text to deliver. Borrowed if it is the piece itself, unchanged.
     pub text: Cow<'a, str>,
@@ -133,4 +144,15 @@ pub struct Emit<'a> {
     pub findings: Vec<Finding>,
     /// Set from the piece on that completes a blocked match: deliver nothing more.
     pub blocked: Option<Finding>,
+}
+
+impl std::fmt::Debug for Emit<'_> {
+    /// Without the text.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emit")
+            .field("text", &self.text.len())
+            .field("findings", &self.findings)
+            .field("blocked", &self.blocked)
+            .finish()
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::automaton::{Hit, State};
 
 /// A character that is held back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Held {
     c: char,
     /// Byte offset in the text.
@@ -27,7 +27,6 @@ struct Held {
 }
 
 /// A [`crate::BlockedWords`] check at work on one text: one per choice and channel.
-#[derive(Debug)]
 pub struct StreamWindow {
     words: Arc<Inner>,
     state: State,
@@ -41,6 +40,17 @@ pub struct StreamWindow {
     /// Text before this offset is replaced by a tag that is already out.
     masked_until: usize,
     blocked: Option<Finding>,
+}
+
+impl std::fmt::Debug for StreamWindow {
+    /// Without the text that is held.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamWindow")
+            .field("read", &self.at)
+            .field("held", &self.held())
+            .field("blocked", &self.blocked)
+            .finish()
+    }
 }
 
 impl StreamWindow {

@@ -51,12 +51,19 @@ pub enum BuildError {
 }
 
 /// The check.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BlockedWords {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for BlockedWords {
+    /// Without the words: they are what nobody may read.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, count) = (&self.inner.name, self.inner.words.len());
+        write!(f, "BlockedWords({name}, {count} words)")
+    }
+}
+
 pub(crate) struct Inner {
     name: String,
     words: Vec<Word>,
@@ -91,7 +98,6 @@ impl BlockedWords {
             patterns.push((folded, word.action));
         }
         let quick = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
             .build(patterns.iter().map(|(pattern, _)| pattern))
             .map_err(|_| BuildError::ListTooLarge)?;
         let longest = patterns.iter().map(|(pattern, _)| pattern.len()).max();
@@ -125,7 +131,7 @@ impl BlockedWords {
     /// Whether the slow, exact way can be left out.
     fn surely_clean(&self, text: &str) -> bool {
         if text.is_ascii() {
-            return !self.inner.quick.is_match(text);
+            return !self.inner.quick.is_match(&text.to_ascii_lowercase());
         }
         let mut folded = String::with_capacity(text.len());
         let skipped = fold_into(text, &mut folded);

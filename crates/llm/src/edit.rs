@@ -8,7 +8,6 @@
 use crate::json;
 use crate::scan::{Doc, Kind, Node, NodeId};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Why edits could not be made.
@@ -26,17 +25,17 @@ pub enum EditError {
 }
 
 /// A set of changes to one document.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Edits {
-    /// Token replacements by (start, end).
-    replaced: BTreeMap<(usize, usize), Vec<u8>>,
+    /// Token replacements in the order they were asked for: range and new bytes.
+    replaced: Vec<(Range<usize>, Vec<u8>)>,
     /// Member changes by object.
-    objects: BTreeMap<NodeId, Members>,
+    objects: Vec<(NodeId, Members)>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct Members {
-    /// Ids of the keys of removed members.
+    /// Ids of the keys of removed members, sorted.
     removed: Vec<NodeId>,
     /// Key and raw value of new members, in order.
     inserted: Vec<(String, Vec<u8>)>,
@@ -46,6 +45,14 @@ struct Members {
 struct Splice<'a> {
     range: Range<usize>,
     with: &'a [u8],
+}
+
+impl std::fmt::Debug for Edits {
+    /// Counts only: what is written is content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (replaced, objects) = (self.replaced.len(), self.objects.len());
+        write!(f, "Edits({replaced} values, {objects} objects)")
+    }
 }
 
 impl Edits {
@@ -58,7 +65,7 @@ impl Edits {
     /// Whether nothing will change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.replaced.is_empty() && self.objects.is_empty()
+        self.replaced.is_empty() && self.objects.iter().all(|(_, members)| members.is_empty())
     }
 
     /// Replaces a whole string token (a value or a key) by `text`.
@@ -75,8 +82,17 @@ impl Edits {
 
     /// Replaces a whole value by `raw`, which must be one JSON value.
     pub fn replace_raw(&mut self, node: Node<'_>, raw: impl Into<Vec<u8>>) {
-        let span = node.span();
-        self.replaced.insert((span.start, span.end), raw.into());
+        self.replaced.push((node.span(), raw.into()));
+    }
+
+    /// The member changes of one object; few objects of a document are changed.
+    fn members(&mut self, object: NodeId) -> Option<&mut Members> {
+        let found = self.objects.iter().position(|(id, _)| *id == object);
+        let place = found.unwrap_or(self.objects.len());
+        if found.is_none() {
+            self.objects.push((object, Members::default()));
+        }
+        self.objects.get_mut(place).map(|(_, members)| members)
     }
 
     /// Removes the member `key`; nothing happens if there is none.
@@ -90,7 +106,8 @@ impl Edits {
         if let Some((key, _)) = object.entry(key) {
             self.remove_entry(object, key);
         }
-        if let Some(members) = self.objects.get_mut(&object.id()) {
+        let object = object.id();
+        if let Some((_, members)) = self.objects.iter_mut().find(|(id, _)| *id == object) {
             members.inserted.retain(|(name, _)| name != key);
         }
         Ok(())
@@ -98,9 +115,12 @@ impl Edits {
 
     /// Removes the member whose key token is `key`.
     pub(crate) fn remove_entry(&mut self, object: Node<'_>, key: Node<'_>) {
-        let members = self.objects.entry(object.id()).or_default();
-        if !members.removed.contains(&key.id()) {
-            members.removed.push(key.id());
+        let key = key.id();
+        let Some(members) = self.members(object.id()) else {
+            return;
+        };
+        if let Err(place) = members.removed.binary_search(&key) {
+            members.removed.insert(place, key);
         }
     }
 
@@ -119,12 +139,12 @@ impl Edits {
             return Err(EditError::NotAnObject);
         }
         let existing = object.entry(key);
-        let members = self.objects.get(&object.id());
-        let removed = |id| members.is_some_and(|members| members.removed.contains(&id));
+        let Some(members) = self.members(object.id()) else {
+            return Err(EditError::NotAnObject);
+        };
         match existing {
-            Some((name, value)) if !removed(name.id()) => self.replace_raw(value, raw),
+            Some((name, value)) if !members.is_removed(name.id()) => self.replace_raw(value, raw),
             _ => {
-                let members = self.objects.entry(object.id()).or_default();
                 members.inserted.retain(|(name, _)| name != key);
                 members.inserted.push((key.to_owned(), raw.into()));
             }
@@ -150,24 +170,27 @@ impl Edits {
     /// # Errors
     /// As [`Edits::apply`]; `out` is then unspecified.
     pub fn apply_into(&self, doc: &Doc, out: &mut Vec<u8>) -> Result<(), EditError> {
-        let inserted = self.render_inserted(doc);
-        let mut splices: Vec<Splice<'_>> = Vec::with_capacity(self.replaced.len());
-        for (&(start, end), with) in &self.replaced {
-            splices.push(Splice {
-                range: start..end,
-                with,
-            });
+        let inserted: Vec<Vec<u8>> = self
+            .objects
+            .iter()
+            .map(|change| addition(doc, change))
+            .collect();
+        let mut splices: Vec<Splice<'_>> =
+            Vec::with_capacity(self.replaced.len().saturating_add(8));
+        // The newest first, so that it wins over older ones of the same range.
+        for (range, with) in self.replaced.iter().rev() {
+            let range = range.clone();
+            splices.push(Splice { range, with });
         }
-        for (&object, members) in &self.objects {
-            let addition = inserted.get(&object).map_or(&[][..], Vec::as_slice);
-            member_splices(doc.node(object), members, addition, &mut splices);
+        for ((object, members), addition) in self.objects.iter().zip(&inserted) {
+            member_splices(doc.node(*object), members, addition, &mut splices);
         }
         // Insertions before removals at the same place; outer splices before inner ones.
         splices.sort_by_key(|splice| {
-            let empty = !splice.range.is_empty();
+            let covers = !splice.range.is_empty();
             (
                 splice.range.start,
-                empty,
+                covers,
                 std::cmp::Reverse(splice.range.end),
             )
         });
@@ -175,37 +198,37 @@ impl Edits {
         out.reserve(doc.bytes().len().saturating_add(grown));
         splice_all(doc.bytes(), &splices, out)
     }
+}
 
-    /// The text `"key":value,"key":value` per object, with a leading comma where a
-    /// member is kept before it.
-    fn render_inserted(&self, doc: &Doc) -> BTreeMap<NodeId, Vec<u8>> {
-        let mut rendered = BTreeMap::new();
-        for (&object, members) in &self.objects {
-            let mut text = Vec::new();
-            let mut comma = kept(doc.node(object), members).next().is_some();
-            for (key, raw) in &members.inserted {
-                if comma {
-                    text.push(b',');
-                }
-                json::write_string(&mut text, key);
-                text.push(b':');
-                text.extend_from_slice(raw);
-                comma = true;
-            }
-            rendered.insert(object, text);
-        }
-        rendered
+impl Members {
+    fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.inserted.is_empty()
+    }
+
+    fn is_removed(&self, key: NodeId) -> bool {
+        self.removed.binary_search(&key).is_ok()
     }
 }
 
-/// The members of `object` that stay.
-fn kept<'a>(
-    object: Node<'a>,
-    members: &'a Members,
-) -> impl Iterator<Item = (Node<'a>, Node<'a>)> + 'a {
-    object
-        .entries()
-        .filter(|(key, _)| !members.removed.contains(&key.id()))
+/// The text `"key":value,"key":value` for one object, with a leading comma where a member
+/// is kept before it.
+fn addition(doc: &Doc, (object, members): &(NodeId, Members)) -> Vec<u8> {
+    let mut text = Vec::new();
+    if members.inserted.is_empty() {
+        return text;
+    }
+    let mut entries = doc.node(*object).entries();
+    let mut comma = entries.any(|(key, _)| !members.is_removed(key.id()));
+    for (key, raw) in &members.inserted {
+        if comma {
+            text.push(b',');
+        }
+        json::write_string(&mut text, key);
+        text.push(b':');
+        text.extend_from_slice(raw);
+        comma = true;
+    }
+    text
 }
 
 /// Removals keep exactly one comma between the members that stay.
@@ -221,7 +244,7 @@ fn member_splices<'a>(
     let mut run: Option<Range<usize>> = None;
     for (key, value) in object.entries() {
         let (start, end) = (key.span().start, value.span().end);
-        if members.removed.contains(&key.id()) {
+        if members.is_removed(key.id()) {
             let from = run.as_ref().map_or(start, |run| run.start);
             run = Some(from..end);
             continue;

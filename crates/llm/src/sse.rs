@@ -38,7 +38,7 @@ pub enum SseError {
 }
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The bytes as received, terminator included. Concatenated, the frames of a stream
     /// are the stream.
@@ -52,9 +52,20 @@ pub struct Frame {
     pub complete: bool,
 }
 
+impl std::fmt::Debug for Frame {
+    /// Sizes only: the bytes are content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frame")
+            .field("raw", &self.raw.len())
+            .field("data", &self.data.as_ref().map(Bytes::len))
+            .field("event", &self.event.as_ref().map(Bytes::len))
+            .field("complete", &self.complete)
+            .finish()
+    }
+}
+
 /// Cuts a stream into frames. Feed with [`Framer::push`], take with
 /// [`Framer::next_frame`], end with [`Framer::finish`].
-#[derive(Debug)]
 pub struct Framer {
     limits: SseLimits,
     /// Bytes of the event that is not complete yet.
@@ -71,6 +82,13 @@ pub struct Framer {
     /// Nothing was framed yet: a byte-order mark is skipped.
     at_start: bool,
     failed: Option<SseError>,
+}
+
+impl std::fmt::Debug for Framer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (pending, ready) = (self.pending.len(), self.ready.len());
+        write!(f, "Framer({pending} bytes pending, {ready} frames ready)")
+    }
 }
 
 impl Framer {

@@ -1,6 +1,9 @@
 //! Tests of the checks through the public interface.
 
-#![expect(clippy::expect_used, reason = "helpers of tests may state what must hold")]
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests may state what must hold"
+)]
 
 mod stream;
 mod words;

@@ -303,7 +303,12 @@ impl Response {
     /// Sets `logprobs` of a choice to null: they repeat the text token by token, so
     /// they go whenever the text of the choice was changed.
     pub fn drop_logprobs(&self, edits: &mut Edits, choice: u32) {
-        super::output::drop_logprobs(edits, self.doc.root(), choice);
+        super::output::drop_logprobs(edits, self.doc.root(), Some(choice));
+    }
+
+    /// Sets `logprobs` of every choice to null.
+    pub fn drop_all_logprobs(&self, edits: &mut Edits) {
+        super::output::drop_logprobs(edits, self.doc.root(), None);
     }
 }
 

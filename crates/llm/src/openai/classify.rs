@@ -5,16 +5,12 @@
 
 use super::fields;
 use super::request::{RequestError, RequestErrorKind};
-use super::vocabulary::{NAMES, PARTS, SCHEMA_WORDS, WORDS};
+use super::vocabulary::{NAMES, PARTS, SCHEMA_WORDS, WORDS, is_in};
 use crate::scan::{Kind, Node};
 use crate::transcript::{OpaqueKind, Part, Role, Structure, Transcript};
 
 /// Longest identifier that counts as structure.
 const MAX_ID: usize = 128;
-
-fn word_in(list: &[&str], node: Node<'_>) -> bool {
-    list.iter().any(|word| node.is_str(word))
-}
 
 /// Whether a string looks like an identifier: letters, digits and `_-.:@+|/=`.
 fn is_identifier(node: Node<'_>) -> bool {
@@ -70,7 +66,7 @@ impl Walk {
 
     /// A member that no rule knows: its name and everything below.
     fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
-        if !word_in(NAMES, key) {
+        if !is_in(NAMES, key) {
             self.push(Part::Key, key);
         }
         self.below(value);
@@ -79,8 +75,8 @@ impl Walk {
     /// Everything below a value that no rule knows.
     fn below(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
-            Structure::Key(key) => word_in(NAMES, key),
-            Structure::Value(key, value) => key.is_str("type") && word_in(WORDS, value),
+            Structure::Key(key) => is_in(NAMES, key),
+            Structure::Value(key, value) => key.is_str("type") && is_in(WORDS, value),
         };
         self.out
             .walk(self.role, Part::Unknown, value, &mut structural);
@@ -88,7 +84,7 @@ impl Walk {
 
     /// A string that is structure if it is one of the known words.
     fn word(&mut self, value: Node<'_>) {
-        if value.kind() != Kind::String || !word_in(WORDS, value) {
+        if value.kind() != Kind::String || !is_in(WORDS, value) {
             self.below(value);
         }
     }
@@ -102,8 +98,8 @@ impl Walk {
 
     fn schema(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
-            Structure::Key(key) => word_in(SCHEMA_WORDS, key),
-            Structure::Value(key, value) => key.is_str("type") && word_in(SCHEMA_WORDS, value),
+            Structure::Key(key) => is_in(SCHEMA_WORDS, key),
+            Structure::Value(key, value) => key.is_str("type") && is_in(SCHEMA_WORDS, value),
         };
         self.out
             .walk(self.role, Part::Schema, value, &mut structural);
@@ -205,7 +201,7 @@ impl Walk {
     /// One content part; `text` is what its text counts as.
     fn part(&mut self, part: Node<'_>, text: Part) {
         let kind = part.get("type");
-        let known = kind.is_some_and(|kind| word_in(PARTS, kind));
+        let known = kind.is_some_and(|kind| is_in(PARTS, kind));
         if !known {
             self.out.push_opaque(OpaqueKind::Unknown, part);
         }

@@ -1,302 +1,113 @@
-//! Which top-level members of a request body mean what. One table per question.
+//! Which top-level members of a request body mean what.
 
+use super::members::{EXTRA_PREFIXES, NAMES, REFUSED_PREFIXES};
 use crate::scan::{Kind, Node};
 
-/// Names that carry destinations, credentials, prices or code. LiteLLM takes many of
-/// them from a request body; here a body that has one is refused.
-const REFUSED: &[&str] = &[
-    "additional_headers",
-    "api_base",
-    "api_key",
-    "api_type",
-    "api_version",
-    "auth",
-    "azure_ad_token",
-    "azure_ad_token_provider",
-    "azure_endpoint",
-    "azure_password",
-    "azure_scope",
-    "azure_username",
-    "base_model",
-    "base_url",
-    "callbacks",
-    "client",
-    "client_id",
-    "client_secret",
-    "configurable_clientside_auth_params",
-    "credential_list",
-    "credentials",
-    "custom_host",
-    "custom_llm_provider",
-    "custom_prompt_dict",
-    "default_headers",
-    "deployment_id",
-    "endpoint",
-    "extra_body",
-    "extra_headers",
-    "extra_query",
-    "failure_callback",
-    "final_prompt_value",
-    "gcs_bucket_name",
-    "gcs_path_service_account",
-    "headers",
-    "hf_model_name",
-    "http_client",
-    "initial_prompt_value",
-    "input_callback",
-    "input_cost_per_second",
-    "input_cost_per_token",
-    "langfuse_host",
-    "langfuse_public_key",
-    "langfuse_secret",
-    "langfuse_secret_key",
-    "langsmith_api_key",
-    "langsmith_base_url",
-    "litellm_credential_name",
-    "litellm_logging_obj",
-    "litellm_params",
-    "logger_fn",
-    "model_info",
-    "model_list",
-    "organization",
-    "output_cost_per_second",
-    "output_cost_per_token",
-    "project",
-    "proxy",
-    "proxy_server_request",
-    "region_name",
-    "router_settings",
-    "secret_fields",
-    "service_callback",
-    "ssl_verify",
-    "standard_logging_object",
-    "success_callback",
-    "target",
-    "tenant_id",
-    "token",
-    "use_in_pass_through",
-    "user_config",
-    "wandb_api_key",
-    "web_search_api_key",
-];
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Class {
+    /// The chat or embeddings API defines it.
+    Known(Rule),
+    /// Read by the gateway and never sent on.
+    Extra(Rule),
+    /// Carries destinations, credentials, prices or code. LiteLLM takes many of these
+    /// from a request body; here a body that has one is refused.
+    Refused,
+    /// The same, but an ordinary word: harmless as a key of free metadata.
+    RefusedAtTop,
+    /// Nobody defines it: forwarded as it is.
+    Unknown,
+}
 
-/// Families of refused names.
-const REFUSED_PREFIXES: &[&str] = &[
-    "aws_",
-    "vertex_",
-    "watsonx_",
-    "azure_",
-    "sagemaker_",
-    "s3_",
-    "oci_",
-    "databricks_",
-    "langfuse_",
-    "langsmith_",
-    "posthog_",
-    "arize_",
-    "braintrust_",
-    "slack_",
-];
+/// What a typed member may be. `null` is always allowed and means absent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rule {
+    /// Anything.
+    Any,
+    /// Written without fraction and exponent, within the bounds.
+    Integer(i64, i64),
+    /// Within the bounds.
+    Number(f64, f64),
+    /// `true` or `false`.
+    Bool,
+    /// `true`, `false` or an integer from 0 to 1000.
+    BoolOrInteger,
+    /// A string.
+    Text,
+    /// An object.
+    Object,
+    /// An array.
+    Array,
+}
 
-/// Refused names that are ordinary words: harmless as keys of free metadata.
-const REFUSED_AT_TOP_ONLY: &[&str] = &[
-    "auth",
-    "client",
-    "client_id",
-    "deployment_id",
-    "endpoint",
-    "headers",
-    "model_info",
-    "organization",
-    "project",
-    "proxy",
-    "region_name",
-    "target",
-    "tenant_id",
-    "token",
-];
-
-/// Members read by the gateway and never sent on.
-const EXTRAS: &[&str] = &[
-    "additional_drop_params",
-    "allowed_openai_params",
-    "cache",
-    "caching",
-    "content_policy_fallbacks",
-    "context_window_fallbacks",
-    "cooldown_time",
-    "disable_fallbacks",
-    "drop_params",
-    "enable_json_schema_validation",
-    "fallbacks",
-    "guardrail_config",
-    "guardrails",
-    "max_retries",
-    "metadata",
-    "mock_delay",
-    "mock_response",
-    "mock_timeout",
-    "mock_tool_calls",
-    "no-log",
-    "no_log",
-    "num_retries",
-    "policies",
-    "priority",
-    "request_timeout",
-    "stream_timeout",
-    "tags",
-    "timeout",
-    "ttl",
-    "use_litellm_proxy",
-];
-
-/// Families of gateway members.
-const EXTRA_PREFIXES: &[&str] = &["litellm_", "user_api_key"];
-
-/// Members that the chat and embeddings APIs define and that hold no text of the sender.
-/// Strings below them that are not plain identifiers are checked nevertheless.
-const KNOWN: &[&str] = &[
-    "audio",
-    "dimensions",
-    "encoding_format",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "input",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "messages",
-    "min_p",
-    "modalities",
-    "model",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "repetition_penalty",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "store",
-    "stream",
-    "stream_options",
-    "temperature",
-    "tool_choice",
-    "tools",
-    "top_k",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
-];
-
-fn starts(name: &str, prefixes: &[&str]) -> bool {
-    prefixes.iter().any(|prefix| name.starts_with(prefix))
+/// Looks a name up; compared exactly, after unescaping.
+pub(super) fn class(name: &str) -> Class {
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if let Ok(row) = NAMES.binary_search_by(|(known, _)| known.cmp(&name)) {
+        NAMES.get(row).map_or(Class::Unknown, |(_, class)| *class)
+    } else if starts(REFUSED_PREFIXES) {
+        Class::Refused
+    } else if starts(EXTRA_PREFIXES) {
+        Class::Extra(Rule::Any)
+    } else {
+        Class::Unknown
+    }
 }
 
 /// Whether a body with this top-level member is refused: it would choose the
-/// destination, the credentials, the price or code. The name is compared exactly,
-/// after unescaping.
+/// destination, the credentials, the price or code.
 #[must_use]
 pub fn refused_field(name: &str) -> bool {
-    // "litellm_params" and the like are refused before the gateway family is looked at.
-    REFUSED.contains(&name) || starts(name, REFUSED_PREFIXES)
+    matches!(class(name), Class::Refused | Class::RefusedAtTop)
 }
 
 /// Whether the name is refused at any depth of gateway members and unknown members
 /// (but not in messages, tools and schemas, which are the sender's own text).
 #[must_use]
 pub fn refused_anywhere(name: &str) -> bool {
-    refused_field(name) && !REFUSED_AT_TOP_ONLY.contains(&name)
+    class(name) == Class::Refused
 }
 
 /// Whether the member is for the gateway and is removed before the body is sent on.
 #[must_use]
 pub fn gateway_extra(name: &str) -> bool {
-    EXTRAS.contains(&name) || starts(name, EXTRA_PREFIXES)
+    matches!(class(name), Class::Extra(_))
 }
 
 /// Whether the API defines this member (`strict_fields` refuses all others).
 #[must_use]
 pub fn known_field(name: &str) -> bool {
-    KNOWN.contains(&name)
+    matches!(class(name), Class::Known(_))
 }
 
 /// The refused names and name prefixes (these end in `_`), for documentation and tests.
 pub fn refused_names() -> impl Iterator<Item = &'static str> {
-    REFUSED.iter().chain(REFUSED_PREFIXES).copied()
+    let refused = |class: &Class| matches!(class, Class::Refused | Class::RefusedAtTop);
+    let names = NAMES.iter().filter(move |(_, class)| refused(class));
+    names
+        .map(|(name, _)| *name)
+        .chain(REFUSED_PREFIXES.iter().copied())
 }
-
-/// What a typed member may be. `null` is always allowed and means absent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Rule {
-    Integer(i64, i64),
-    Number(f64, f64),
-    Bool,
-    BoolOrInteger,
-    Text,
-    Object,
-    Array,
-}
-
-const TYPED: &[(&str, Rule)] = &[
-    ("dimensions", Rule::Integer(1, 1 << 20)),
-    ("encoding_format", Rule::Text),
-    ("frequency_penalty", Rule::Number(-2.0, 2.0)),
-    ("functions", Rule::Array),
-    ("logit_bias", Rule::Object),
-    ("logprobs", Rule::BoolOrInteger),
-    ("max_completion_tokens", Rule::Integer(1, 100_000_000)),
-    ("max_tokens", Rule::Integer(1, 100_000_000)),
-    ("metadata", Rule::Object),
-    ("litellm_metadata", Rule::Object),
-    ("min_p", Rule::Number(0.0, 1.0)),
-    ("modalities", Rule::Array),
-    ("n", Rule::Integer(1, 128)),
-    ("num_retries", Rule::Integer(0, 1000)),
-    ("parallel_tool_calls", Rule::Bool),
-    ("presence_penalty", Rule::Number(-2.0, 2.0)),
-    ("response_format", Rule::Object),
-    ("seed", Rule::Integer(i64::MIN, i64::MAX)),
-    ("store", Rule::Bool),
-    ("stream", Rule::Bool),
-    ("stream_options", Rule::Object),
-    ("temperature", Rule::Number(0.0, 100.0)),
-    ("timeout", Rule::Number(0.0, 1e6)),
-    ("tools", Rule::Array),
-    ("top_k", Rule::Integer(-1, 1 << 31)),
-    ("top_logprobs", Rule::Integer(0, 1000)),
-    ("top_p", Rule::Number(0.0, 1.0)),
-    ("user", Rule::Text),
-];
 
 /// What is wrong with the value of a typed member.
-pub(crate) enum Mismatch {
+pub(super) enum Mismatch {
     /// Another JSON type than wanted.
     Type(String),
     /// The right type, an impossible value.
     Range(String),
 }
 
-/// Checks one member against the table; members without a rule pass.
-pub(crate) fn check(name: &str, value: Node<'_>) -> Result<(), Mismatch> {
-    let found = TYPED.iter().find(|(typed, _)| *typed == name);
-    let Some(&(_, rule)) = found.filter(|_| !value.is_null()) else {
+/// Checks the value of one member against its rule.
+pub(super) fn check(name: &str, rule: Rule, value: Node<'_>) -> Result<(), Mismatch> {
+    if value.is_null() {
         return Ok(());
-    };
+    }
     let of_type = |kinds: &[Kind], wanted: &str| match kinds.contains(&value.kind()) {
         true => Ok(()),
         false => Err(Mismatch::Type(format!("'{name}' must be {wanted}."))),
     };
     match rule {
+        Rule::Any => Ok(()),
         Rule::Integer(low, high) => integer(name, value, low, high),
         Rule::Number(low, high) => {
             of_type(&[Kind::Number], "a number")?;
@@ -328,5 +139,15 @@ fn integer(name: &str, value: Node<'_>, low: i64, high: i64) -> Result<(), Misma
         _ => Err(Mismatch::Range(format!(
             "'{name}' must be an integer between {low} and {high}."
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(NAMES.is_sorted_by(|left, right| left.0 < right.0));
     }
 }

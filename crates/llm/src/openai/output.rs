@@ -1,5 +1,6 @@
 //! The one normal form of output: (choice, channel, text).
 
+use super::vocabulary::{ANSWER, is_in};
 use crate::edit::Edits;
 use crate::scan::{Doc, Kind, Node, NodeId};
 use crate::transcript::{OpaqueKind, OpaquePart};
@@ -89,23 +90,6 @@ pub(super) struct Found {
     pub(super) opaque: Vec<OpaquePart>,
 }
 
-/// Members of an answer whose strings are structure; everything below others is output.
-const STRUCTURE: &[&str] = &[
-    "id",
-    "object",
-    "created",
-    "model",
-    "usage",
-    "system_fingerprint",
-    "service_tier",
-    "obfuscation",
-    "x_groq",
-    "provider",
-    "time_info",
-    "prompt_logprobs",
-    "kv_transfer_params",
-];
-
 /// Finds the outputs of an answer (`member` is `message`) or chunk (`delta`).
 pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
     for (key, value) in root.entries() {
@@ -113,7 +97,7 @@ pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
             for (at, choice) in value.items().enumerate() {
                 one_choice(choice, at, member, found);
             }
-        } else if !STRUCTURE.iter().any(|name| key.is_str(name)) {
+        } else if !is_in(ANSWER, key) {
             other(key, value, 0, found);
         }
     }
@@ -270,15 +254,17 @@ fn reasoning_details(node: Node<'_>, choice: u32, found: &mut Found) {
     }
 }
 
-/// Sets `logprobs` of a choice to null.
-pub(super) fn drop_logprobs(edits: &mut Edits, root: Node<'_>, choice: u32) {
+/// Sets `logprobs` to null, of one choice or of all.
+pub(super) fn drop_logprobs(edits: &mut Edits, root: Node<'_>, only: Option<u32>) {
     let choices = root
         .get("choices")
         .into_iter()
         .flat_map(|list| list.items());
     for (place, node) in choices.enumerate() {
         let logprobs = node.get("logprobs").filter(|logprobs| !logprobs.is_null());
-        if let Some(logprobs) = logprobs.filter(|_| index(node, place) == choice) {
+        if let Some(logprobs) = logprobs
+            && only.is_none_or(|choice| choice == index(node, place))
+        {
             edits.replace_raw(logprobs, *b"null");
         }
     }

@@ -1,6 +1,6 @@
 //! What every request body of this format is checked for.
 
-use super::fields::{self, Mismatch};
+use super::fields::{self, Class, Mismatch, Rule};
 use crate::scan::{Doc, Kind, Limits, Node, ScanError, ScanErrorKind};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -104,10 +104,13 @@ pub(crate) fn parse(body: Bytes, limits: &Limits) -> Result<Doc, RequestError> {
 }
 
 fn member(name: &str, value: Node<'_>) -> Result<(), RequestError> {
-    if fields::refused_field(name) {
-        return Err(refused(name, name));
-    }
-    if let Err(mismatch) = fields::check(name, value) {
+    let class = fields::class(name);
+    let rule = match class {
+        Class::Refused | Class::RefusedAtTop => return Err(refused(name, name)),
+        Class::Known(rule) | Class::Extra(rule) => rule,
+        Class::Unknown => Rule::Any,
+    };
+    if let Err(mismatch) = fields::check(name, rule, value) {
         let (kind, message) = match mismatch {
             Mismatch::Type(message) => (RequestErrorKind::WrongType, message),
             Mismatch::Range(message) => (RequestErrorKind::OutOfRange, message),
@@ -117,10 +120,10 @@ fn member(name: &str, value: Node<'_>) -> Result<(), RequestError> {
     if name == "fallbacks" && value.items().any(|item| item.kind() == Kind::Object) {
         return Err(refused(name, name));
     }
-    if fields::gateway_extra(name) || !fields::known_field(name) {
-        nested(value)?;
+    match class {
+        Class::Extra(_) | Class::Unknown => nested(value),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Refused names below a gateway member or an unknown member, at any depth. The depth

@@ -190,7 +190,12 @@ impl Chunk {
 
     /// Sets `logprobs` of a choice to null; they repeat the text token by token.
     pub fn drop_logprobs(&self, edits: &mut Edits, choice: u32) {
-        output::drop_logprobs(edits, self.doc.root(), choice);
+        output::drop_logprobs(edits, self.doc.root(), Some(choice));
+    }
+
+    /// Sets `logprobs` of every choice to null.
+    pub fn drop_all_logprobs(&self, edits: &mut Edits) {
+        output::drop_logprobs(edits, self.doc.root(), None);
     }
 
     /// The chunk with its edits as a frame of one data line. A chunk that the upstream
@@ -199,18 +204,40 @@ impl Chunk {
     /// # Errors
     /// An [`EditError`] if the edits belong to another document.
     pub fn render(&self, edits: &Edits) -> Result<Bytes, EditError> {
-        let length = self.doc.bytes().len().saturating_add(64);
-        let mut out = Vec::with_capacity(length);
+        let mut out = Vec::with_capacity(self.doc.bytes().len().saturating_add(64));
+        self.render_into(edits, &mut out)?;
+        Ok(Bytes::from(out))
+    }
+
+    /// Appends what [`Chunk::render`] gives.
+    ///
+    /// # Errors
+    /// As [`Chunk::render`]; `out` is then unspecified.
+    pub fn render_into(&self, edits: &Edits, out: &mut Vec<u8>) -> Result<(), EditError> {
         out.extend_from_slice(b"data: ");
-        edits.apply_into(&self.doc, &mut out)?;
+        let from = out.len();
+        edits.apply_into(&self.doc, out)?;
         // Outside of strings line breaks are white space; inside there are none.
-        for byte in &mut out {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
+        let written = out.get_mut(from..).unwrap_or_default();
+        if memchr::memchr2(b'\n', b'\r', written).is_some() {
+            let breaks = written.iter_mut().filter(|b| matches!(**b, b'\n' | b'\r'));
+            breaks.for_each(|byte| *byte = b' ');
         }
         out.extend_from_slice(b"\n\n");
-        Ok(Bytes::from(out))
+        Ok(())
+    }
+
+    /// Whether the chunk is one piece of text and nothing else.
+    pub(super) fn is_one_piece(&self) -> bool {
+        let root = self.doc.root();
+        let absent = |node: Option<Node<'_>>| node.is_none_or(|node| node.is_null());
+        matches!(self.outputs.as_slice(), [one] if one.channel.is_incremental())
+            && self.opaque.is_empty()
+            && absent(root.get("usage"))
+            && absent(root.get("x_groq"))
+            && self.choices().all(|(_, choice)| {
+                absent(choice.get("finish_reason")) && absent(choice.get("logprobs"))
+            })
     }
 }
 

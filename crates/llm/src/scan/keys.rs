@@ -1,28 +1,29 @@
 //! Duplicate keys of one object.
 
 use super::{Kind, Token, text};
-use std::borrow::Cow;
 
 /// Objects up to this many members are compared pair by pair without allocating.
 const SMALL: usize = 16;
 
 /// The tape index of a key that repeats an earlier one of the same object, if any.
-/// `object` is the index of a closed object or of one whose members are all read.
+/// `object` is the index of a container whose members are all on the tape.
 pub(super) fn duplicate(bytes: &[u8], tape: &[Token], object: usize) -> Option<usize> {
-    let mut seen: [&[u8]; SMALL] = [&[]; SMALL];
+    let mut seen = [(0_u64, 0_usize); SMALL];
     let mut count = 0_usize;
     let mut at = object.saturating_add(1);
     while let Some(key) = tape.get(at) {
-        if key.flag || count >= SMALL {
+        let Some(slot) = seen.get_mut(count).filter(|_| !key.flag) else {
             return duplicate_large(bytes, tape, object);
-        }
-        let raw = inner(bytes, key);
-        let earlier = seen.get(..count).unwrap_or_default();
-        if earlier.contains(&raw) {
-            return Some(at);
-        }
-        if let Some(slot) = seen.get_mut(count) {
-            *slot = raw;
+        };
+        let label = label(inner(bytes, key));
+        *slot = (label, at);
+        let earlier = seen.get(..count).unwrap_or_default().iter();
+        for (other, other_at) in earlier {
+            if *other == label
+                && tape.get(*other_at).map(|t| inner(bytes, t)) == Some(inner(bytes, key))
+            {
+                return Some(at);
+            }
         }
         count = count.wrapping_add(1);
         at = after_member(tape, at);
@@ -30,21 +31,53 @@ pub(super) fn duplicate(bytes: &[u8], tape: &[Token], object: usize) -> Option<u
     None
 }
 
-/// For many or escaped keys: sort, then compare neighbours. No hashing, so no input
-/// makes it slower than n log n comparisons.
+/// For many or escaped keys: sort by label, then look at equal labels only. Equal labels
+/// of different keys, which anybody can make, cost a sort by content: no input makes
+/// this slower than n log n comparisons.
 fn duplicate_large(bytes: &[u8], tape: &[Token], object: usize) -> Option<usize> {
-    let mut keys: Vec<(Cow<'_, str>, usize)> = Vec::new();
+    let mut keys: Vec<(u64, usize)> = Vec::new();
     let mut at = object.saturating_add(1);
     while let Some(key) = tape.get(at) {
-        keys.push((text::decode(inner(bytes, key), key.flag), at));
+        let own = inner(bytes, key);
+        let label = match key.flag {
+            true => label(text::decode(own, true).as_bytes()),
+            false => label(own),
+        };
+        keys.push((label, at));
         at = after_member(tape, at);
     }
     keys.sort_unstable();
-    let pairs = keys.iter().zip(keys.iter().skip(1));
-    pairs
-        .filter(|(left, right)| left.0 == right.0)
-        .map(|(_, right)| right.1)
+    let runs = keys.chunk_by(|left, right| left.0 == right.0);
+    runs.filter(|run| run.len() > 1)
+        .filter_map(|run| duplicate_in_run(bytes, tape, run))
         .min()
+}
+
+fn duplicate_in_run(bytes: &[u8], tape: &[Token], run: &[(u64, usize)]) -> Option<usize> {
+    let decoded = |at: usize| {
+        tape.get(at)
+            .map(|key| text::decode(inner(bytes, key), key.flag))
+    };
+    let mut keys: Vec<_> = run.iter().map(|(_, at)| (decoded(*at), *at)).collect();
+    keys.sort_unstable();
+    let pairs = keys.iter().zip(keys.iter().skip(1));
+    let equal = pairs.filter(|(left, right)| left.0 == right.0);
+    equal.map(|(_, right)| right.1).min()
+}
+
+/// A number that is equal for equal keys and usually differs for others.
+fn label(key: &[u8]) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut label = key.len() as u64;
+    let mut rest = key;
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        label = (label.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(ODD);
+        rest = tail;
+    }
+    let tail = rest
+        .iter()
+        .fold(0_u64, |word, &byte| word << 8 | u64::from(byte));
+    (label.rotate_left(23) ^ tail).wrapping_mul(ODD)
 }
 
 /// The inside of a string token, quotes cut off.

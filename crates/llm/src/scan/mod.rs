@@ -16,7 +16,7 @@ mod text;
 
 pub use error::{ScanError, ScanErrorKind};
 pub use node::{Entries, Items, Kind, Node, NodeId};
-pub(crate) use text::plain_prefix;
+pub(crate) use text::{plain_prefix, string_token, string_value};
 
 use bytes::Bytes;
 
@@ -47,10 +47,18 @@ impl Default for Limits {
 }
 
 /// A scanned document: the bytes as received and the tape over them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Doc {
     bytes: Bytes,
     tape: Vec<Token>,
+}
+
+impl std::fmt::Debug for Doc {
+    /// Sizes only: the bytes are content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (bytes, tokens) = (self.bytes.len(), self.tape.len());
+        write!(f, "Doc({bytes} bytes, {tokens} tokens)")
+    }
 }
 
 /// One token: a value, or the key of a member (which precedes its value).

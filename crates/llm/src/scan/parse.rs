@@ -154,11 +154,9 @@ impl Scanner<'_> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let (length, fractional) =
             number_length(rest).ok_or((ScanErrorKind::InvalidNumber, self.at))?;
-        if length > 300 || (fractional && length > 3) {
-            let digits = rest.get(..length).unwrap_or_default();
-            if !finite(digits) {
-                return Err((ScanErrorKind::NumberOutOfRange, self.at));
-            }
+        let digits = rest.get(..length).unwrap_or_default();
+        if may_overflow(digits, fractional) && !finite(digits) {
+            return Err((ScanErrorKind::NumberOutOfRange, self.at));
         }
         let end = self.at.wrapping_add(length);
         if self.limits.elide_numbers
@@ -254,6 +252,17 @@ impl Scanner<'_> {
         }
         self.depth = self.depth.wrapping_sub(1);
         Ok(Step::After)
+    }
+}
+
+/// A number below 200 digits with an exponent below 100 cannot leave the range.
+fn may_overflow(digits: &[u8], fractional: bool) -> bool {
+    if digits.len() >= 200 {
+        return true;
+    }
+    let tail = digits.last_chunk::<3>();
+    fractional && tail.is_some_and(|tail| tail.iter().all(u8::is_ascii_digit)) && {
+        memchr::memchr2(b'e', b'E', digits).is_some()
     }
 }
 

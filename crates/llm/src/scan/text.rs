@@ -84,6 +84,24 @@ pub(super) fn end_of_string(
     }
 }
 
+/// The end of a whole, valid string token that starts at `open`, if there is one.
+pub(crate) fn string_token(bytes: &[u8], open: usize) -> Option<usize> {
+    let token = bytes
+        .get(open..)
+        .filter(|rest| rest.first() == Some(&b'"'))?;
+    let (end, _) = end_of_string(token, 0).ok()?;
+    std::str::from_utf8(token.get(..end)?).ok()?;
+    Some(open.saturating_add(end))
+}
+
+/// The decoded text of a whole, valid string token.
+pub(crate) fn string_value(token: &[u8]) -> Cow<'_, str> {
+    let inner = token
+        .get(1..token.len().saturating_sub(1))
+        .unwrap_or_default();
+    decode(inner, memchr::memchr(b'\\', inner).is_some())
+}
+
 /// Checks the escape whose backslash is at `at`; gives the offset after it.
 fn end_of_escape(bytes: &[u8], at: usize) -> Result<usize, (ScanErrorKind, usize)> {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -115,8 +133,11 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
 /// Decodes the inside of a checked string token.
 pub(super) fn decode(inner: &[u8], escaped: bool) -> Cow<'_, str> {
     if !escaped {
-        // Checked when scanned, so the lossy form never replaces anything.
-        return String::from_utf8_lossy(inner);
+        // Checked when scanned, so the lossy form is never needed.
+        return match std::str::from_utf8(inner) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(inner),
+        };
     }
     let mut out = Vec::with_capacity(inner.len());
     let mut rest = inner;

@@ -13,6 +13,7 @@ mod embeddings;
 mod fuzz;
 mod json;
 mod provider;
+mod relay;
 mod scan;
 mod sse;
 mod stream;
