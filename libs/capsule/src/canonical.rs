@@ -199,15 +199,51 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(b".0");
         return;
     }
-    // At most 17 digits, a point, a sign, "e-324": 24 bytes.
-    let mut buffer = [0_u8; 32];
-    let mut free = buffer.as_mut_slice();
-    // Writing to a slice fails only when it is full, which the bound above excludes.
-    let written = write!(free, "{value:e}");
-    debug_assert!(written.is_ok());
-    let left = free.len();
-    let token = buffer.get(..buffer.len() - left).unwrap_or_default();
-    lay_out(token, out);
+    let mut shortest = Token::default();
+    shortest.print(format_args!("{value:e}"));
+    // Where two shortest forms are equally near, Python takes the even one, which is what rounding to
+    // that many digits gives. Doubles with fewer than 16 digits cannot lie half-way.
+    let digits = shortest.digits();
+    if digits >= 16 {
+        let mut rounded = Token::default();
+        rounded.print(format_args!("{value:.*e}", digits - 1));
+        if rounded.reads_as(value) && rounded.digits() == digits {
+            shortest = rounded;
+        }
+    }
+    lay_out(shortest.bytes(), out);
+}
+
+/// A float in the form `-d.ddde-x`, of at most 24 bytes: 17 digits, a point, a sign, `e-324`.
+#[derive(Default)]
+struct Token {
+    buffer: [u8; 32],
+    length: usize,
+}
+
+impl Token {
+    fn print(&mut self, text: std::fmt::Arguments<'_>) {
+        let mut free = self.buffer.as_mut_slice();
+        // Writing to a slice fails only when it is full, which the bound above excludes.
+        let written = free.write_fmt(text);
+        debug_assert!(written.is_ok());
+        self.length = 32 - free.len();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    fn digits(&self) -> usize {
+        let mantissa = self.bytes().split(|&byte| byte == b'e').next();
+        let mantissa = mantissa.unwrap_or_default();
+        mantissa.iter().filter(|byte| byte.is_ascii_digit()).count()
+    }
+
+    fn reads_as(&self, value: f64) -> bool {
+        let text = std::str::from_utf8(self.bytes()).unwrap_or_default();
+        text.parse() == Ok(value)
+    }
 }
 
 /// Lays out a token of the form `-d.ddde-x` by the rules of `repr`.

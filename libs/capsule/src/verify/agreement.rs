@@ -295,7 +295,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The items of a list; other values that Python can walk without meeting an item count as empty.
+    /// The items of a list; an empty map or text, in which Python meets no item, counts as empty.
     fn items<'d>(
         &mut self,
         section: &'d Object,
@@ -305,7 +305,7 @@ impl Reader {
         match section.get(key) {
             None => Ok(&[]),
             Some(Value::Array(items)) => Ok(items),
-            Some(Value::Object(_) | Value::String(_)) => {
+            Some(value @ (Value::Object(_) | Value::String(_))) if is_falsy(value) => {
                 self.note(path, "not an array");
                 Ok(&[])
             }
