@@ -36,7 +36,7 @@ fn each_header_carries_a_key() {
 }
 
 #[test]
-fn no_key_and_placeholders_are_missing() {
+fn auth_01_no_key_and_placeholders_are_missing() {
     assert_eq!(find(None, &[]), Err(AuthError::Missing));
     for value in [
         "Bearer",
@@ -52,7 +52,7 @@ fn no_key_and_placeholders_are_missing() {
 }
 
 #[test]
-fn what_is_no_bearer_key_is_malformed() {
+fn auth_01_what_is_no_bearer_key_is_malformed() {
     for value in [
         KEY,
         "Basic c2s6eA==",
@@ -80,7 +80,7 @@ fn what_is_no_bearer_key_is_malformed() {
 }
 
 #[test]
-fn two_different_keys_conflict_and_equal_ones_agree() {
+fn auth_05_two_different_keys_conflict_and_equal_ones_agree() {
     let bearer = format!("Bearer {KEY}");
     let same = [("authorization", bearer.as_str()), ("x-api-key", KEY)];
     assert_eq!(find(None, &same).as_deref(), Ok(KEY));
@@ -137,7 +137,7 @@ fn only_the_master_key_is_a_caller() {
 }
 
 #[test]
-fn no_error_text_holds_a_digest_or_a_key() {
+fn info_05_no_error_text_holds_a_digest_or_a_key() {
     for error in [
         AuthError::Missing,
         AuthError::Malformed,

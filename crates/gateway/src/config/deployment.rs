@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use llm::provider::{KeyRule, Provider, Unresolved};
-use policy::{Price, Rate, Secret};
+use llm::provider::{Provider, Unresolved};
+use policy::{Price, Rate};
 use sha2::{Digest, Sha256};
 
+use super::endpoint::{api_base, api_key, headers};
 use super::models::{Capacity, Deployment, Mode, Reading, UpstreamModel};
 use super::problems::{KeyState, Severity};
 use super::reader::Section;
@@ -15,7 +16,7 @@ use super::yaml::{Origin, Value};
 /// The sections that say something about a deployment.
 pub(super) struct Draft<'n> {
     entry: Section<'n>,
-    params: Section<'n>,
+    pub(super) params: Section<'n>,
     info: Section<'n>,
     credential: Option<Section<'n>>,
 }
@@ -52,7 +53,7 @@ impl<'n> Draft<'n> {
 
     /// The section that decides a key: `litellm_params`, then the entry itself,
     /// then the named credential.
-    fn home(&self, key: &str) -> Option<&Section<'n>> {
+    pub(super) fn home(&self, key: &str) -> Option<&Section<'n>> {
         [
             Some(&self.params),
             Some(&self.entry),
@@ -233,177 +234,6 @@ fn pattern(
         tail: tail.to_owned(),
         provider: upstream.provider.clone(),
     })
-}
-
-/// A base address, and whether it is the provider's own.
-struct Base {
-    url: BaseUrl,
-    own: bool,
-}
-
-fn api_base(draft: &Draft<'_>, profile: &Provider, reading: &mut Reading<'_>) -> Option<Base> {
-    let written = ["api_base", "base_url"].into_iter().find_map(|key| {
-        let section = draft.home(key)?;
-        let text = section.text(key, reading.report)?;
-        Some((
-            text.to_owned(),
-            section.place_of(key),
-            section.path_of(key),
-            false,
-        ))
-    });
-    let (place, path) = (draft.params.place.clone(), draft.params.path_of("api_base"));
-    let from_environment = || {
-        let name = profile
-            .base_env
-            .iter()
-            .find(|name| reading.variables.get(name).is_some())?;
-        let text = reading.variables.get(name)?;
-        Some((text, place.clone(), path.clone(), true))
-    };
-    let by_default = || {
-        let text = profile.api_base?.to_owned();
-        Some((text, place.clone(), path.clone(), true))
-    };
-    let Some((text, place, path, own)) = written.or_else(from_environment).or_else(by_default)
-    else {
-        let message = format!(
-            "provider `{}` has no public address; set api_base",
-            profile.name
-        );
-        reading.report.problem(&place, &path, message);
-        return None;
-    };
-    let mut url = match BaseUrl::parse(&text) {
-        Ok(url) => url,
-        Err(error) => {
-            reading.report.problem(&place, &path, error.to_string());
-            return None;
-        }
-    };
-    // Ollama's own address has no path; its OpenAI-compatible routes lie below /v1.
-    if profile.name.starts_with("ollama") && url.path.is_empty() {
-        url.path = "/v1".to_owned();
-    }
-    reading
-        .egress
-        .check_base(&url, &place, &path, reading.report);
-    reading.egress.add_base(&url);
-    plain_http(&url, &place, &path, reading);
-    Some(Base { url, own })
-}
-
-/// A key on a plain connection that leaves the machine is said.
-fn plain_http(
-    url: &BaseUrl,
-    place: &super::problems::Place,
-    path: &str,
-    reading: &mut Reading<'_>,
-) {
-    let local = match &url.host {
-        super::url::Host::Name(name) => name == "localhost" || name.ends_with(".localhost"),
-        super::url::Host::Ip(address) => address.is_loopback(),
-    };
-    if !url.tls && !local {
-        let message = "plain http to another machine: prompts and the key are readable on the way";
-        reading.report.note(Severity::Warning, place, path, message);
-    }
-}
-
-/// The key: written, or the provider's customary variable. That variable is
-/// only used for the provider's own address, so that a key never goes to a
-/// host it was not made for.
-fn api_key(
-    draft: &Draft<'_>,
-    profile: Option<&Provider>,
-    base: Option<&Base>,
-    reading: &mut Reading<'_>,
-) -> Option<Secret> {
-    if let Some(section) = draft.home("api_key") {
-        let secret = section.secret("api_key", reading.report)?;
-        if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = "a key is visible ASCII without spaces";
-            let place = section.place_of("api_key");
-            reading
-                .report
-                .problem(&place, &section.path_of("api_key"), message);
-            return None;
-        }
-        return Some(secret);
-    }
-    let (profile, base) = (profile?, base?);
-    let (place, path) = (draft.params.place.clone(), draft.params.path_of("api_key"));
-    let customary = Some(profile.key_env).filter(|name| !name.is_empty());
-    let value = customary.and_then(|name| reading.variables.get(name));
-    if base.own {
-        if let (Some(name), Some(value)) = (customary, &value) {
-            let message = format!("taken from the environment variable {name}");
-            reading.report.note(Severity::Info, &place, &path, message);
-            return Some(Secret::new(value.clone()));
-        }
-        if profile.key == KeyRule::Required {
-            let message = "no key: the provider will refuse the calls";
-            reading
-                .report
-                .note(Severity::Warning, &place, &path, message);
-        }
-        return None;
-    }
-    if let (Some(name), true) = (customary, value.is_some()) {
-        let message =
-            format!("no key is sent: {name} is not sent to an address of your own; write api_key");
-        reading
-            .report
-            .note(Severity::Warning, &place, &path, message);
-    }
-    None
-}
-
-/// Headers that belong to the connection or to the gateway.
-const RESERVED: [&str; 14] = [
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "accept-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "proxy-connection",
-    "proxy-authorization",
-];
-
-fn headers(params: &Section<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secret)> {
-    let mut headers = Vec::new();
-    for key in ["headers", "extra_headers"] {
-        let section = params.section(key, reading.report);
-        for entry in section.entries() {
-            let path = section.path_of(&entry.key);
-            let Some(value) = section.text(&entry.key, reading.report) else {
-                continue;
-            };
-            let name = entry.key.to_ascii_lowercase();
-            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                reading
-                    .report
-                    .problem(&entry.place, &path, "not the name of a header");
-            } else if RESERVED.contains(&name.as_str()) {
-                let message = "this header belongs to the connection and cannot be set";
-                reading.report.problem(&entry.place, &path, message);
-            } else if http::HeaderValue::from_str(value).is_err() || !value.is_ascii() {
-                reading
-                    .report
-                    .problem(&entry.place, &path, "not the value of a header");
-            } else {
-                headers.push((name, Secret::new(value)));
-            }
-        }
-    }
-    headers
 }
 
 /// Prices per token; `litellm_params` win over `model_info`.

@@ -46,6 +46,10 @@ impl Egress {
         if class == AddressClass::Public {
             return true;
         }
+        let host = match host {
+            Host::Ip(written) => &Host::Ip(unmapped(*written)),
+            name @ Host::Name(_) => name,
+        };
         let named = self.nets.iter().any(|net| net.contains(&address))
             || [host, &Host::Ip(address)].into_iter().any(|host| {
                 [None, Some(port)]

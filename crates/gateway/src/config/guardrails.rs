@@ -6,6 +6,7 @@ use super::problems::{KeyState, Place, Report, Severity};
 use super::reader::Section;
 use super::states::Table;
 use super::suggest;
+use super::words::{self, Words};
 use super::yaml::{Node, Value};
 
 /// A check that calls can select.
@@ -56,38 +57,8 @@ impl Modes {
     }
 }
 
-/// Words to block or to mask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words {
-    /// The words, in the order of the file.
-    pub entries: Vec<BlockedWord>,
-    /// What a masked word is replaced by.
-    pub tag: String,
-}
-
-/// One word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockedWord {
-    /// The word or phrase; found in any case.
-    pub keyword: String,
-    /// What happens when it is found.
-    pub action: WordAction,
-    /// What it stands for; shown to the operator only.
-    pub description: Option<String>,
-}
-
-/// What happens when a word is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WordAction {
-    /// The call is refused.
-    Block,
-    /// The word is replaced by the tag.
-    Mask,
-}
-
 /// The content filter, the one integration that is built.
 const CONTENT_FILTER: &str = "litellm_content_filter";
-const DEFAULT_TAG: &str = "[KEYWORD_REDACTED]";
 
 /// Parts of the content filter that are not built.
 const MISSING_PARTS: [&str; 6] = [
@@ -140,7 +111,7 @@ fn one(entry: &Section<'_>, table: &Table, report: &mut Report) -> Option<Guardr
             .map(str::to_owned)
             .collect();
         missing.extend(other_modes);
-        let words = words(&params, report);
+        let words = words::read(name, &params, report);
         if words.entries.is_empty() && missing.is_empty() {
             let message = "the content filter has no blocked_words and checks nothing";
             report.note(Severity::Failing, &entry.place, &params.path, message);
@@ -184,7 +155,7 @@ fn not_built(place: &Place, path: &str, default_on: bool, report: &mut Report) {
     report.state(place, path, KeyState::AcceptedInactive, message);
 }
 
-fn needed<'n>(section: &Section<'n>, key: &str, report: &mut Report) -> Option<&'n str> {
+pub(super) fn needed<'n>(section: &Section<'n>, key: &str, report: &mut Report) -> Option<&'n str> {
     let text = section.text(key, report);
     if section.get(key).is_none() || text == Some("") {
         let path = section.path_of(key);
@@ -244,43 +215,6 @@ fn mode(word: &str, modes: &mut Modes, place: &Place, path: &str, report: &mut R
                 None => report.problem(place, path, "unknown mode"),
             }
         }
-    }
-}
-
-fn words(params: &Section<'_>, report: &mut Report) -> Words {
-    let tag = params
-        .text("keyword_redaction_tag", report)
-        .unwrap_or(DEFAULT_TAG);
-    let mut entries = Vec::new();
-    let list = params.list("blocked_words", report);
-    for (index, node) in list.iter().enumerate() {
-        let path = format!("{}[{index}]", params.path_of("blocked_words"));
-        let entry = Section::of(Some(node), path, &params.place, report);
-        for other in entry.entries() {
-            if !["keyword", "action", "description"].contains(&other.key.as_str()) {
-                let path = entry.path_of(&other.key);
-                report.problem(&other.place, &path, "unknown key");
-            }
-        }
-        let keyword = needed(&entry, "keyword", report);
-        let actions = [("BLOCK", WordAction::Block), ("MASK", WordAction::Mask)];
-        let action = entry.choice("action", &actions, report);
-        if entry.get("action").is_none() {
-            let path = entry.path_of("action");
-            report.problem(&entry.place, &path, "missing; write BLOCK or MASK");
-        }
-        let description = entry.text("description", report).map(str::to_owned);
-        if let (Some(keyword), Some(action)) = (keyword, action) {
-            entries.push(BlockedWord {
-                keyword: keyword.to_owned(),
-                action,
-                description,
-            });
-        }
-    }
-    Words {
-        entries,
-        tag: tag.to_owned(),
     }
 }
 

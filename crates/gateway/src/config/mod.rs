@@ -8,6 +8,7 @@ mod callbacks;
 mod deployment;
 mod effective;
 mod egress;
+mod endpoint;
 mod env;
 mod files;
 mod general;
@@ -23,6 +24,7 @@ mod secrets;
 mod states;
 mod suggest;
 mod url;
+mod words;
 mod yaml;
 
 use std::fmt;
@@ -37,7 +39,7 @@ pub use egress::{AddressClass, Egress, classify};
 pub use env::{Env, MapEnv, ProcessEnv};
 pub use files::{Disk, Files, MapFiles};
 pub use general::{Log, LogLevel};
-pub use guardrails::{BlockedWord, Guardrail, Modes, WordAction, Words};
+pub use guardrails::{Guardrail, Modes};
 pub use limits::Limits;
 pub use models::{Deployment, Mode, UpstreamModel};
 pub use problems::{KeyState, Note, Place, Problem, Rejected, Severity};
@@ -46,6 +48,7 @@ pub use sealgate::{
     ContentMode, InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention,
 };
 pub use url::{BaseUrl, Host, UrlError};
+pub use words::{BlockedWord, WordAction, Words};
 
 use env::Variables;
 use problems::Report;

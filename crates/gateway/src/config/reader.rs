@@ -99,8 +99,13 @@ impl<'n> Section<'n> {
                         }
                     }
                 }
-                Answer::Unknown(Some(meant)) => {
-                    report.misspelt(&entry.place, &path, "unknown key", meant);
+                // A misspelt key that would have had an effect stops the start.
+                Answer::Unknown(Some(near)) if near.matters => {
+                    report.misspelt(&entry.place, &path, "unknown key", near.key);
+                }
+                Answer::Unknown(Some(near)) => {
+                    let message = format!("did you mean `{}`?", near.key);
+                    report.state(&entry.place, &path, KeyState::Unknown, message);
                 }
                 Answer::Unknown(None) => {
                     let message = table.home(&entry.key).map_or_else(String::new, |home| {

@@ -81,53 +81,56 @@ impl Walk<'_, '_> {
         };
         if let Some(name) = text.trim().strip_prefix(ENVIRONMENT) {
             let name = name.to_owned();
-            self.environment(node, path, &name);
-            return;
-        }
-        if text.contains(ENVIRONMENT) {
+            self.environment(node, path, key, &name);
+        } else if text.contains(ENVIRONMENT) {
             let message = "a reference to the environment is the whole value, `os.environ/NAME`";
-            self.report.problem(&node.place, path, message);
-            return;
-        }
-        if let Some(store) = store_of(text, key) {
+            self.refuse(node, path, message);
+        } else if let Some(store) = store_of(text, key) {
             let message = format!(
                 "a secret reference (`{store}...`) that nothing here resolves; \
                  put the value into the environment and write os.environ/NAME"
             );
-            self.report.problem(&node.place, path, message);
+            self.refuse(node, path, &message);
         }
     }
 
-    fn environment(&mut self, node: &mut Node, path: &str, name: &str) {
+    /// Says what is wrong; the value counts as absent, so that it is said once.
+    fn refuse(&mut self, node: &mut Node, path: &str, message: &str) {
+        self.report.problem(&node.place, path, message);
+        node.value = Value::Null;
+    }
+
+    fn environment(&mut self, node: &mut Node, path: &str, key: &str, name: &str) {
         let valid = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if name.is_empty() || name.len() > 128 || !name.chars().all(valid) {
             let message = "os.environ/ is followed by the name of one environment variable";
-            self.report.problem(&node.place, path, message);
+            self.refuse(node, path, message);
             return;
         }
         node.origin = Origin::Environment(name.to_owned());
-        let Some(value) = self.variables.get(name) else {
-            node.value = Value::Null;
-            if self.managed {
+        match self.variables.get(name) {
+            Some(value) => match store_of(&value, key) {
+                Some(store) => {
+                    let message = format!(
+                        "{name} holds a secret reference (`{store}...`) that nothing here resolves"
+                    );
+                    self.refuse(node, path, &message);
+                }
+                None => node.value = Value::Text(value),
+            },
+            None if self.managed => {
                 let message = format!(
                     "{name} is not in the environment, and the configured secret manager is not built"
                 );
-                self.report.problem(&node.place, path, message);
-            } else {
+                self.refuse(node, path, &message);
+            }
+            None => {
                 let message = format!("{name} is not set; the value counts as absent");
                 let severity = Severity::Warning;
                 self.report.note(severity, &node.place, path, message);
+                node.value = Value::Null;
             }
-            return;
-        };
-        let key = path.rsplit('.').next().unwrap_or(path);
-        if let Some(store) = store_of(&value, key) {
-            let message = format!(
-                "{name} holds a secret reference (`{store}...`) that nothing here resolves"
-            );
-            self.report.problem(&node.place, path, message);
         }
-        node.value = Value::Text(value);
     }
 }
 

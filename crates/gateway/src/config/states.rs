@@ -28,8 +28,17 @@ pub(super) struct Known {
 /// What the table says about a key.
 pub(super) enum Answer {
     Known(Known),
-    /// Not in the table; the known key it looks like, if any.
-    Unknown(Option<&'static str>),
+    /// Not in the table; the known key it looks like, if any, and whether that
+    /// key has an effect.
+    Unknown(Option<Near>),
+}
+
+/// The known key that an unknown one looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Near {
+    pub(super) key: &'static str,
+    /// Whether the key does something: missing it then changes what happens.
+    pub(super) matters: bool,
 }
 
 /// The table, by section.
@@ -80,10 +89,17 @@ impl Table {
         };
         match keys.get(key).or_else(starred) {
             Some(known) => Answer::Known(*known),
-            None => Answer::Unknown(suggest::nearest(
-                key,
-                keys.keys().copied().filter(|name| !name.ends_with('*')),
-            )),
+            None => {
+                let plain = keys.keys().copied().filter(|name| !name.ends_with('*'));
+                Answer::Unknown(suggest::nearest(key, plain).map(|key| {
+                    Near {
+                        key,
+                        matters: keys
+                            .get(key)
+                            .is_some_and(|known| known.state != State::Inactive),
+                    }
+                }))
+            }
         }
     }
 
@@ -146,10 +162,18 @@ mod tests {
         assert!(known("general_settings", "master_key"));
         assert!(known("litellm_params", "aws_region_name"));
         assert!(!known("general_settings", "nonsense"));
-        assert!(matches!(
-            table.ask("general_settings", "mastre_key"),
-            Answer::Unknown(Some("master_key"))
-        ));
+        let near = |section, key| match table.ask(section, key) {
+            Answer::Unknown(near) => near.map(|near| (near.key, near.matters)),
+            Answer::Known(_) => None,
+        };
+        assert_eq!(
+            near("general_settings", "mastre_key"),
+            Some(("master_key", true))
+        );
+        assert_eq!(
+            near("general_settings", "alertting"),
+            Some(("alerting", false))
+        );
         assert_eq!(table.home("drop_params"), Some("litellm_settings"));
         assert_eq!(table.home("nonsense"), None);
     }

@@ -379,7 +379,7 @@ fn size(node: &Node) -> usize {
 
 fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, &'static str> {
     if let Some(tag) = tag {
-        if tag.handle == "!" && tag.suffix.is_empty() {
+        if format!("{}{}", tag.handle, tag.suffix) == "!" {
             return Ok(Value::Text(text));
         }
         if !tag.is_yaml_core_schema() {

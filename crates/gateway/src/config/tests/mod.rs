@@ -3,5 +3,6 @@
 mod canary;
 mod properties;
 mod published;
+mod settings;
 pub(crate) mod support;
 mod whole;

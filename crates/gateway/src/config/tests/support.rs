@@ -40,11 +40,6 @@ pub(crate) fn load_files(
     load_with(Path::new("config.yaml"), overrides, env, &MapFiles(files))
 }
 
-/// The problems of a text that must not load.
-pub(crate) fn problems(text: &str) -> Vec<Problem> {
-    load_text(text).expect_err("loads").problems
-}
-
 /// `line path` of each problem.
 pub(crate) fn where_of(problems: &[Problem]) -> Vec<String> {
     problems
