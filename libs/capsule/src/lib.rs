@@ -1,4 +1,6 @@
 //! The Capsule Protocol: build, canonicalise, seal, link and verify records.
+//!
+#![doc = include_str!("../README.md")]
 
 pub mod canonical;
 pub mod chain;

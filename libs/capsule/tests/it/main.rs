@@ -1,4 +1,12 @@
 //! Tests of the library through its public interface.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the helpers of tests may state what must hold"
+)]
 
 mod chain;
 mod draft;

@@ -32,6 +32,9 @@ fn records_that_this_library_seals_verify_in_the_reference() {
         let text = Value::from(spell(&whole, &mut Choices(at as u64)));
         let local = peer.ask("verify", [("text", text.clone())]);
         assert_eq!(local.text("code"), "ok", "{whole:?}");
+        if at % 8 > 0 {
+            continue;
+        }
         let explicit = peer.ask(
             "verify",
             [("text", text.clone()), ("key", Value::from(&key))],
