@@ -1,1 +1,9 @@
-//! Tests of the ledger over the in-memory journal.
+//! Tests of the ledger over the in-memory journal, through its public interface only.
+
+mod adopting;
+mod basics;
+mod faults;
+mod interleavings;
+mod poison;
+mod recovering;
+mod support;
