@@ -1,7 +1,7 @@
 //! Which inner addresses may be dialled: those that this configuration names.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -21,6 +21,15 @@ pub struct Egress {
     nets: Vec<IpNet>,
 }
 
+/// Why an entry of the allow-list is of no use.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Host(#[from] UrlError),
+    #[error("an address where clouds hand out credentials is never called")]
+    Metadata,
+}
+
 /// What an address is to the rest of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
@@ -28,10 +37,11 @@ pub enum AddressClass {
     Public,
     /// Loopback, private and shared networks; allowed for configured hosts.
     Private,
-    /// Link-local (cloud metadata lives there), unspecified, multicast,
-    /// documentation, reserved and translated addresses; only when
-    /// `sealgate.egress.allow` names it.
+    /// Link-local, unspecified, multicast, documentation, reserved and tunnelled
+    /// addresses; only when `sealgate.egress.allow` names it.
     Special,
+    /// Where clouds hand out credentials; never, whatever names it.
+    Metadata,
 }
 
 impl Egress {
@@ -43,8 +53,10 @@ impl Egress {
     pub fn allows(&self, host: &Host, port: u16, address: IpAddr) -> bool {
         let address = unmapped(address);
         let class = classify(address);
-        if class == AddressClass::Public {
-            return true;
+        match class {
+            AddressClass::Public => return true,
+            AddressClass::Metadata => return false,
+            AddressClass::Private | AddressClass::Special => {}
         }
         let host = match host {
             Host::Ip(written) => &Host::Ip(unmapped(*written)),
@@ -80,19 +92,22 @@ impl Egress {
         for (text, place) in section.texts("allow", report) {
             if let Err(error) = egress.add(text.trim()) {
                 let path = section.path_of("allow");
-                let message = format!("{error}; write a host, host:port, an address or a network");
+                let message = format!("{error}: write a host, host:port, an address or a network");
                 report.problem(&place, &path, message);
             }
         }
         egress
     }
 
-    fn add(&mut self, text: &str) -> Result<(), UrlError> {
+    fn add(&mut self, text: &str) -> Result<(), Unusable> {
         if let Ok(net) = text.parse::<IpNet>() {
             self.nets.push(net);
             return Ok(());
         }
         if let Ok(address) = text.parse::<IpAddr>() {
+            if classify(address) == AddressClass::Metadata {
+                return Err(Unusable::Metadata);
+            }
             self.hosts.insert((Host::Ip(unmapped(address)), None));
             return Ok(());
         }
@@ -116,57 +131,78 @@ impl Egress {
         let Host::Ip(address) = base.host else {
             return;
         };
-        if classify(address) == AddressClass::Special
-            && !self.allows(&base.host, base.port, address)
-        {
-            let message = "a link-local, metadata or reserved address; \
-                           name it in sealgate.egress.allow if it is meant";
-            report.problem(place, path, message);
+        match classify(address) {
+            AddressClass::Metadata => {
+                let message = "an address where clouds hand out credentials is never called";
+                report.problem(place, path, message);
+            }
+            AddressClass::Special if !self.allows(&base.host, base.port, address) => {
+                let message = "a link-local or reserved address; \
+                               name it in sealgate.egress.allow if it is meant";
+                report.problem(place, path, message);
+            }
+            AddressClass::Public | AddressClass::Private | AddressClass::Special => {}
         }
     }
 }
 
-/// The class of an address, after an IPv4 address inside an IPv6 one is taken out.
+/// Where clouds hand out credentials.
+const METADATA: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// The class of an address. An IPv4 address inside an IPv6 one is judged as
+/// what it reaches.
 #[must_use]
 pub fn classify(address: IpAddr) -> AddressClass {
-    match unmapped(address) {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            let special = v4.is_unspecified()
-                || a == 0
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || a >= 224
-                || (a == 192 && b == 0 && c == 0)
-                || (a == 192 && b == 88 && c == 99)
-                || (a == 198 && (b & 0xfe) == 18)
-                // Where clouds answer beside the link-local address.
-                || v4.octets() == [100, 100, 100, 200]
-                || v4.octets() == [168, 63, 129, 16];
-            let private = v4.is_private() || v4.is_loopback() || (a == 100 && (b & 0xc0) == 64);
-            match (special, private) {
-                (true, _) => AddressClass::Special,
-                (_, true) => AddressClass::Private,
-                _ => AddressClass::Public,
-            }
-        }
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            // The metadata address of one cloud lies inside the unique-local range.
-            let metadata = v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254];
-            if v6.is_loopback() || ((first & 0xfe00) == 0xfc00 && !metadata) {
-                return AddressClass::Private;
-            }
-            // Only 2000::/3 is given out; inside it documentation, and forms
-            // that carry an IPv4 address to an unknown translator.
-            let given_out = (first & 0xe000) == 0x2000;
-            let teredo_or_documentation = first == 0x2001 && (second == 0 || second == 0xdb8);
-            if !given_out || first == 0x2002 || teredo_or_documentation {
-                return AddressClass::Special;
-            }
-            AddressClass::Public
-        }
+    let address = unmapped(address);
+    if METADATA.contains(&address) {
+        return AddressClass::Metadata;
+    }
+    match address {
+        IpAddr::V4(v4) => classify_v4(v4),
+        IpAddr::V6(v6) => classify_v6(v6),
+    }
+}
+
+fn classify_v4(v4: Ipv4Addr) -> AddressClass {
+    let [a, b, c, _] = v4.octets();
+    let special = a == 0
+        || v4.is_link_local()
+        || v4.is_broadcast()
+        || v4.is_documentation()
+        || a >= 224
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (b & 0xfe) == 18);
+    let private = v4.is_private() || v4.is_loopback() || (a == 100 && (b & 0xc0) == 64);
+    match (special, private) {
+        (true, _) => AddressClass::Special,
+        (_, true) => AddressClass::Private,
+        _ => AddressClass::Public,
+    }
+}
+
+fn classify_v6(v6: Ipv6Addr) -> AddressClass {
+    let segments = v6.segments();
+    let inside = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        classify(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+    };
+    match segments {
+        // NAT64: networks without IPv4 reach the IPv4 address behind it.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inside(high, low),
+        _ if v6.is_loopback() => AddressClass::Private,
+        [first, ..] if (first & 0xfe00) == 0xfc00 => AddressClass::Private,
+        // Tunnels and documentation, inside the range that is given out.
+        [0x2002 | 0x3fff, ..] | [0x2001, 0 | 0xdb8, ..] => AddressClass::Special,
+        [first, ..] if (first & 0xe000) == 0x2000 => AddressClass::Public,
+        _ => AddressClass::Special,
     }
 }
 

@@ -103,6 +103,15 @@ impl Table {
         }
     }
 
+    /// The keys of a section.
+    #[cfg(test)]
+    pub(super) fn keys(&self, section: &str) -> impl Iterator<Item = &'static str> {
+        self.0
+            .get(section)
+            .into_iter()
+            .flat_map(|keys| keys.keys().copied())
+    }
+
     /// The section in which a key is known, for a key that stands in the wrong one.
     pub(super) fn home(&self, key: &str) -> Option<&'static str> {
         const SETTINGS: [&str; 3] = ["general_settings", "litellm_settings", "router_settings"];

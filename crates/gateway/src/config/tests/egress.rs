@@ -16,7 +16,7 @@ fn name(text: &str) -> Host {
 
 #[test]
 fn addresses_have_their_class() {
-    use AddressClass::{Private, Public, Special};
+    use AddressClass::{Metadata, Private, Public, Special};
     for (address, class) in [
         ("8.8.8.8", Public),
         ("172.15.0.1", Public),
@@ -34,10 +34,10 @@ fn addresses_have_their_class() {
         ("fd12::1", Private),
         ("0.0.0.0", Special),
         ("0.1.2.3", Special),
-        ("169.254.169.254", Special),
-        ("::ffff:169.254.169.254", Special),
-        ("100.100.100.200", Special),
-        ("168.63.129.16", Special),
+        ("169.254.169.254", Metadata),
+        ("::ffff:169.254.169.254", Metadata),
+        ("100.100.100.200", Metadata),
+        ("168.63.129.16", Metadata),
         ("192.0.0.192", Special),
         ("192.0.2.1", Special),
         ("198.18.0.1", Special),
@@ -46,8 +46,13 @@ fn addresses_have_their_class() {
         ("::", Special),
         ("fe80::1", Special),
         ("ff02::1", Special),
-        ("fd00:ec2::254", Special),
-        ("64:ff9b::a9fe:a9fe", Special),
+        ("fd00:ec2::254", Metadata),
+        ("64:ff9b::a9fe:a9fe", Metadata),
+        ("64:ff9b::808:808", Public),
+        ("64:ff9b::a00:1", Private),
+        ("169.254.1.1", Special),
+        ("169.254.170.2", Metadata),
+        ("3fff::1", Special),
         ("64:ff9b:1::1", Special),
         ("2002:a9fe:a9fe::1", Special),
         ("2001::1", Special),
@@ -101,10 +106,10 @@ fn ssrf_05_a_base_address_opens_private_addresses_of_its_own_host_and_port() {
 #[test]
 fn the_allow_list_opens_what_it_names() {
     let egress = loaded(
-        "[169.254.169.254, 'relay.internal:99', 10.4.0.0/16]",
+        "[169.254.1.1, 'relay.internal:99', 10.4.0.0/16]",
         "https://a.example",
     );
-    assert!(egress.allows(&Host::Ip(ip("169.254.169.254")), 80, ip("169.254.169.254")));
+    assert!(egress.allows(&Host::Ip(ip("169.254.1.1")), 80, ip("169.254.1.1")));
     assert!(egress.allows(&name("anything.example"), 1, ip("10.4.5.6")));
     assert!(egress.allows(&name("relay.internal"), 99, ip("192.168.1.1")));
     assert!(!egress.allows(&name("relay.internal"), 98, ip("192.168.1.1")));
@@ -112,10 +117,11 @@ fn the_allow_list_opens_what_it_names() {
 }
 
 #[test]
-fn ssrf_03_a_metadata_address_as_base_stops_the_start_unless_it_is_named() {
+fn ssrf_03_a_reserved_address_as_base_stops_the_start_unless_it_is_named() {
     for base in [
         "http://169.254.169.254/v1",
         "http://[fd00:ec2::254]/v1",
+        "http://169.254.1.1/v1",
         "http://0.0.0.0:1",
     ] {
         let text = format!(
@@ -128,7 +134,7 @@ fn ssrf_03_a_metadata_address_as_base_stops_the_start_unless_it_is_named() {
             "{base}"
         );
     }
-    loaded("[169.254.169.254]", "http://169.254.169.254/v1");
+    loaded("[169.254.1.1]", "http://169.254.1.1/v1");
 }
 
 #[test]
@@ -147,6 +153,32 @@ fn entries_that_are_no_hosts_are_problems() {
             where_of(&rejected.problems),
             ["3 sealgate.egress.allow"],
             "{allow}"
+        );
+    }
+}
+
+#[test]
+fn ssrf_03_nothing_opens_a_metadata_address() {
+    for address in ["169.254.169.254", "100.100.100.200", "'fd00:ec2::254'"] {
+        let text = format!("sealgate:\n  egress:\n    allow: [{address}]\n");
+        let rejected = load_text(&text).unwrap_err();
+        assert_eq!(
+            where_of(&rejected.problems),
+            ["3 sealgate.egress.allow"],
+            "{address}"
+        );
+    }
+    let egress = loaded("[0.0.0.0/0, '::/0', rebind.example]", "https://a.example");
+    assert!(egress.allows(&name("rebind.example"), 80, ip("10.0.0.1")));
+    for address in [
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "fd00:ec2::254",
+    ] {
+        assert!(
+            !egress.allows(&name("rebind.example"), 80, ip(address)),
+            "{address}"
         );
     }
 }

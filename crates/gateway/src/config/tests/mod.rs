@@ -1,6 +1,7 @@
 //! Tests of whole configurations.
 
 mod canary;
+mod documented;
 mod properties;
 mod published;
 mod settings;
