@@ -1,5 +1,11 @@
 //! Tests of the ledger over the in-memory journal, through its public interface only.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may state what must hold"
+)]
+
 mod adopting;
 mod basics;
 mod faults;
