@@ -5,14 +5,16 @@
 //! the order of their bytes.
 
 mod integer;
+mod limits;
 mod names;
 mod object;
 mod parse;
 
 pub use integer::Integer;
+pub use limits::{Duplicates, Limits, MAX_DEPTH, ParseError, ParseErrorKind};
 pub use object::Object;
+pub use parse::parse;
 pub(crate) use parse::parse_noting_form;
-pub use parse::{Duplicates, Limits, MAX_DEPTH, ParseError, ParseErrorKind, parse};
 
 /// One JSON value.
 ///
