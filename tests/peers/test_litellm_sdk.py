@@ -63,9 +63,11 @@ class LiteLlmSdk(GatewayCase):
         self.assertEqual(answer.data[0]["embedding"], [3.0, 0.5, -1.25])
 
     def test_errors_have_the_classes_that_applications_catch(self):
+        # The SDK reads the type before the status: a 404 of type invalid_request_error, which is what a LiteLLM proxy
+        # sends too, becomes BadRequestError.
         expected = {"status-401": litellm.AuthenticationError, "status-429": litellm.RateLimitError,
-                    "status-404": litellm.NotFoundError, "status-500": litellm.InternalServerError,
-                    "nothing": litellm.BadRequestError}
+                    "status-404": litellm.BadRequestError, "status-500": litellm.InternalServerError,
+                    "status-503": litellm.ServiceUnavailableError, "nothing": litellm.BadRequestError}
         for model, kind in expected.items():
             with self.subTest(model=model), self.assertRaises(kind):
                 litellm.completion(**self.options(model), messages=say("x"))

@@ -88,9 +88,12 @@ class Handler(BaseHTTPRequestHandler):
         body, model = request.body, request.body["model"]
         if model.startswith("status-"):
             status = int(model.removeprefix("status-"))
-            code = "context_length_exceeded" if "too long" in last_user_text(body) else None
             headers = [("retry-after", "7"), ("set-cookie", "a=b"), ("x-internal", KEY)]
-            return self.fail(status, f"told to fail; your key is {KEY}", "some_error", code, headers)
+            message, code = f"told to fail; your key is {KEY}", None
+            if "too long" in last_user_text(body):
+                message = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
+                code = "context_length_exceeded"
+            return self.fail(status, message, "some_error", code, headers)
         if model == "not-json":
             return self.reply(200, b"<html>surprise</html>")
         if body.get("stream"):
