@@ -10,7 +10,7 @@ use crate::automaton::Automaton;
 use crate::fold::fold_into;
 use crate::stream::StreamWindow;
 use crate::{Action, Check, Reach, Rule, StreamCheck, Verdict};
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use std::sync::Arc;
 
 /// What masked text is replaced by unless configured otherwise.
@@ -97,7 +97,9 @@ impl BlockedWords {
             }
             patterns.push((folded, word.action));
         }
+        // Only asked whether there is a match; this kind has the fast prefilters.
         let quick = AhoCorasickBuilder::new()
+            .match_kind(MatchKind::LeftmostFirst)
             .build(patterns.iter().map(|(pattern, _)| pattern))
             .map_err(|_| BuildError::ListTooLarge)?;
         let longest = patterns.iter().map(|(pattern, _)| pattern.len()).max();

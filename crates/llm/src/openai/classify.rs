@@ -49,7 +49,7 @@ pub(super) fn embeddings(root: Node<'_>) -> Result<Transcript, RequestError> {
     Ok(walk.out)
 }
 
-struct Walk {
+pub(super) struct Walk {
     out: Transcript,
     role: Role,
 }
@@ -60,12 +60,12 @@ impl Walk {
     }
 
     /// A place where a string of this part is expected; anything else below is walked.
-    fn text(&mut self, part: Part, node: Node<'_>) {
+    pub(super) fn text(&mut self, part: Part, node: Node<'_>) {
         self.out.push_all(self.role, part, node);
     }
 
     /// A member that no rule knows: its name and everything below.
-    fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
+    pub(super) fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
         if !is_in(NAMES, key) {
             self.push(Part::Key, key);
         }
@@ -73,7 +73,7 @@ impl Walk {
     }
 
     /// Everything below a value that no rule knows.
-    fn below(&mut self, value: Node<'_>) {
+    pub(super) fn below(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
             Structure::Key(key) => is_in(NAMES, key),
             Structure::Value(key, value) => key.is_str("type") && is_in(WORDS, value),
@@ -83,20 +83,20 @@ impl Walk {
     }
 
     /// A string that is structure if it is one of the known words.
-    fn word(&mut self, value: Node<'_>) {
+    pub(super) fn word(&mut self, value: Node<'_>) {
         if value.kind() != Kind::String || !is_in(WORDS, value) {
             self.below(value);
         }
     }
 
     /// A string that is structure if it looks like an identifier.
-    fn identifier(&mut self, value: Node<'_>) {
+    pub(super) fn identifier(&mut self, value: Node<'_>) {
         if value.kind() != Kind::String || !is_identifier(value) {
             self.below(value);
         }
     }
 
-    fn schema(&mut self, value: Node<'_>) {
+    pub(super) fn schema(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
             Structure::Key(key) => is_in(SCHEMA_WORDS, key),
             Structure::Value(key, value) => key.is_str("type") && is_in(SCHEMA_WORDS, value),
@@ -199,7 +199,7 @@ impl Walk {
     }
 
     /// One content part; `text` is what its text counts as.
-    fn part(&mut self, part: Node<'_>, text: Part) {
+    pub(super) fn part(&mut self, part: Node<'_>, text: Part) {
         let kind = part.get("type");
         let known = kind.is_some_and(|kind| is_in(PARTS, kind));
         if !known {
@@ -272,136 +272,6 @@ impl Walk {
         let url = [&b"\"data:"[..], b"\"https://", b"\"http://"];
         if !url.iter().any(|prefix| raw.starts_with(prefix)) {
             self.push(Part::Unknown, value);
-        }
-    }
-
-    fn calls(&mut self, calls: Node<'_>) {
-        match calls.kind() {
-            Kind::Array => calls.items().for_each(|call| self.tool_call(call)),
-            _ => self.below(calls),
-        }
-    }
-
-    fn tool_call(&mut self, call: Node<'_>) {
-        if call.kind() != Kind::Object {
-            return self.below(call);
-        }
-        for (key, value) in call.entries() {
-            let name = key.as_str().unwrap_or_default();
-            match &*name {
-                "id" => self.identifier(value),
-                "type" => self.word(value),
-                "function" | "custom" => self.call(value),
-                _ => self.unknown(key, value),
-            }
-        }
-    }
-
-    /// Name and arguments of a call.
-    fn call(&mut self, call: Node<'_>) {
-        if call.kind() != Kind::Object {
-            return self.below(call);
-        }
-        for (key, value) in call.entries() {
-            let name = key.as_str().unwrap_or_default();
-            match &*name {
-                "name" => self.text(Part::ToolName, value),
-                "arguments" | "input" => self.text(Part::ToolArguments, value),
-                _ => self.unknown(key, value),
-            }
-        }
-    }
-
-    fn tool(&mut self, tool: Node<'_>) {
-        if tool.kind() != Kind::Object {
-            return self.below(tool);
-        }
-        for (key, value) in tool.entries() {
-            let name = key.as_str().unwrap_or_default();
-            match &*name {
-                "type" => self.word(value),
-                "function" | "custom" => self.function(value),
-                // A tool without the inner object.
-                "name" => self.text(Part::ToolName, value),
-                "description" => self.text(Part::ToolDescription, value),
-                "parameters" | "input_schema" => self.schema(value),
-                _ => self.unknown(key, value),
-            }
-        }
-    }
-
-    fn function(&mut self, function: Node<'_>) {
-        if function.kind() != Kind::Object {
-            return self.below(function);
-        }
-        for (key, value) in function.entries() {
-            let name = key.as_str().unwrap_or_default();
-            match &*name {
-                "name" => self.text(Part::ToolName, value),
-                "description" => self.text(Part::ToolDescription, value),
-                "parameters" => self.schema(value),
-                _ => self.unknown(key, value),
-            }
-        }
-    }
-
-    /// `tool_choice` and the older `function_call`.
-    fn choice(&mut self, choice: Node<'_>) {
-        match choice.kind() {
-            Kind::Object => {
-                for (key, value) in choice.entries() {
-                    let name = key.as_str().unwrap_or_default();
-                    match &*name {
-                        "type" => self.word(value),
-                        "name" => self.text(Part::ToolName, value),
-                        "function" | "custom" => self.call(value),
-                        _ => self.unknown(key, value),
-                    }
-                }
-            }
-            _ => self.word(choice),
-        }
-    }
-
-    fn response_format(&mut self, format: Node<'_>) {
-        for (key, value) in format.entries() {
-            if key.is_str("type") {
-                self.word(value);
-            } else if key.is_str("json_schema") && value.kind() == Kind::Object {
-                for (key, value) in value.entries() {
-                    let name = key.as_str().unwrap_or_default();
-                    match &*name {
-                        "name" => self.text(Part::Name, value),
-                        "schema" => self.schema(value),
-                        "description" => self.text(Part::ToolDescription, value),
-                        _ => self.unknown(key, value),
-                    }
-                }
-            } else {
-                self.unknown(key, value);
-            }
-        }
-    }
-
-    fn prediction(&mut self, prediction: Node<'_>) {
-        if prediction.kind() != Kind::Object {
-            return self.below(prediction);
-        }
-        for (key, value) in prediction.entries() {
-            if key.is_str("type") {
-                self.word(value);
-            } else if key.is_str("content") && value.kind() == Kind::Array {
-                for part in value.items() {
-                    match part.kind() {
-                        Kind::Object => self.part(part, Part::Prediction),
-                        _ => self.text(Part::Prediction, part),
-                    }
-                }
-            } else if key.is_str("content") {
-                self.text(Part::Prediction, value);
-            } else {
-                self.unknown(key, value);
-            }
         }
     }
 

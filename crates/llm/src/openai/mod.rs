@@ -2,6 +2,7 @@
 
 pub mod chat;
 mod classify;
+mod classify_tools;
 pub mod embeddings;
 pub mod error;
 pub mod fields;

@@ -1,5 +1,7 @@
 //! Providers that speak the OpenAI wire format, and their quirks.
 
+mod names;
+mod quirks;
 mod table;
 
 pub use table::PROVIDERS;
@@ -150,13 +152,13 @@ fn with_name(name: &str, model: &str) -> Option<Result<Resolved, Unresolved>> {
             upstream_model,
         }));
     }
-    let other = table::NOT_BUILT.iter().find(|other| **other == name)?;
+    let other = names::NOT_BUILT.iter().find(|other| **other == name)?;
     Some(Err(Unresolved::NotBuilt(other)))
 }
 
 fn guess(model: &str) -> Result<Resolved, Unresolved> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| model.starts_with(prefix));
-    let found = table::GUESSES.iter().find(|(prefixes, _)| starts(prefixes));
+    let found = names::GUESSES.iter().find(|(prefixes, _)| starts(prefixes));
     let named = found.and_then(|(_, name)| with_name(name, model));
     named.unwrap_or_else(|| Err(Unresolved::Unknown(model.to_owned())))
 }

@@ -15,13 +15,11 @@ pub(super) fn duplicate(bytes: &[u8], tape: &[Token], object: usize) -> Option<u
         let Some(slot) = seen.get_mut(count).filter(|_| !key.flag) else {
             return duplicate_large(bytes, tape, object);
         };
-        let label = label(inner(bytes, key));
+        let label = head(bytes, key);
         *slot = (label, at);
         let earlier = seen.get(..count).unwrap_or_default().iter();
         for (other, other_at) in earlier {
-            if *other == label
-                && tape.get(*other_at).map(|t| inner(bytes, t)) == Some(inner(bytes, key))
-            {
+            if *other == label && same(bytes, tape.get(*other_at), key) {
                 return Some(at);
             }
         }
@@ -29,6 +27,34 @@ pub(super) fn duplicate(bytes: &[u8], tape: &[Token], object: usize) -> Option<u
         at = after_member(tape, at);
     }
     None
+}
+
+fn same(bytes: &[u8], earlier: Option<&Token>, key: &Token) -> bool {
+    earlier.is_some_and(|earlier| inner(bytes, earlier) == inner(bytes, key))
+}
+
+/// The first bytes of a key, those of a short key mixed with its length.
+#[inline]
+fn head(bytes: &[u8], key: &Token) -> u64 {
+    let start = key.start.wrapping_add(1) as usize;
+    let length = key.end.wrapping_sub(key.start).wrapping_sub(2);
+    let rest = bytes.get(start..).unwrap_or_default();
+    let word = match rest.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        // At the end of the document: the same word, with zeros for what is missing.
+        None => rest
+            .iter()
+            .rev()
+            .fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    match length {
+        // Bytes after the key are shifted out.
+        0..8 => {
+            let unused = 64_u32.wrapping_sub(length.wrapping_mul(8));
+            word.checked_shl(unused).unwrap_or(0) | u64::from(length)
+        }
+        _ => word ^ u64::from(length).rotate_right(8),
+    }
 }
 
 /// For many or escaped keys: sort by label, then look at equal labels only. Equal labels

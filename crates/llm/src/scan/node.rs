@@ -86,6 +86,16 @@ impl<'a> Node<'a> {
         ))
     }
 
+    /// The decoded text of a string as bytes; cheaper than [`Node::as_str`].
+    pub(crate) fn text_bytes(&self) -> Option<Cow<'a, [u8]>> {
+        let token = self.token().filter(|token| token.kind == Kind::String)?;
+        let inner = keys::inner(&self.doc.bytes, token);
+        Some(match token.flag {
+            false => Cow::Borrowed(inner),
+            true => Cow::Owned(text::decode(inner, true).into_owned().into_bytes()),
+        })
+    }
+
     /// Whether this is a string equal to `text` after unescaping. Does not allocate
     /// unless the token has escapes.
     #[must_use]

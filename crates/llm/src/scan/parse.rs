@@ -28,10 +28,11 @@ pub(super) fn tape(bytes: &[u8], limits: &Limits) -> Result<Vec<Token>, ScanErro
         bytes,
         at: 0,
         // A guess that fits prose-heavy bodies; grows by doubling otherwise.
-        tape: Vec::with_capacity((bytes.len() / 24).clamp(16, 1024)),
+        tape: Vec::with_capacity((bytes.len() / 12).clamp(16, 4096)),
         open: NONE,
         depth: 0,
         expecting: true,
+        max_tokens: limits.max_tokens.min(NONE as usize - 2),
         limits,
     };
     match scanner.document() {
@@ -60,6 +61,7 @@ struct Scanner<'a> {
     depth: u32,
     /// A value is due and not on the tape yet.
     expecting: bool,
+    max_tokens: usize,
     limits: &'a Limits,
 }
 
@@ -91,10 +93,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at = self.at.wrapping_add(1);
@@ -119,8 +123,9 @@ impl Scanner<'_> {
     }
 
     /// Pushes a finished scalar or key that ends at `end`, and moves there.
+    #[inline]
     fn push(&mut self, kind: Kind, end: usize, flag: bool) -> Result<(), Failure> {
-        if self.tape.len() >= self.limits.max_tokens.min(NONE as usize - 2) {
+        if self.tape.len() >= self.max_tokens {
             return Err((ScanErrorKind::TooManyTokens, self.at));
         }
         self.tape.push(Token {
@@ -135,6 +140,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Step, Failure> {
         let (end, escaped) = text::end_of_string(self.bytes, self.at)?;
         self.push(Kind::String, end, escaped)?;

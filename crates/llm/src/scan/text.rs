@@ -21,7 +21,19 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// Number of leading bytes that stand for themselves inside a JSON string.
+#[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
+    // Names and ids end within the first word.
+    if let Some(word) = bytes.first_chunk::<8>() {
+        let mask = special(u64::from_le_bytes(*word));
+        if mask != 0 {
+            return mask.trailing_zeros() as usize / 8;
+        }
+    }
+    long_prefix(bytes)
+}
+
+fn long_prefix(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     let mut done = 0_usize;
     // Most strings are short: words first, then blocks the compiler turns into SIMD.
@@ -63,6 +75,7 @@ fn short_prefix(bytes: &[u8]) -> usize {
 
 /// Finds the end of the string whose opening quote is at `open`. Gives the offset after
 /// the closing quote and whether there are escapes; fails with kind and offset.
+#[inline]
 pub(super) fn end_of_string(
     bytes: &[u8],
     open: usize,

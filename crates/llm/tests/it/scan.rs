@@ -178,6 +178,29 @@ fn many_keys_cost_no_more_than_sorting() {
     assert_eq!(kind_of(&body), ScanErrorKind::DuplicateKey);
 }
 
+#[test]
+fn keys_that_begin_alike_are_told_apart() {
+    let keys = [
+        "",
+        "a",
+        "ab",
+        "abcdefg",
+        "abcdefgh",
+        "abcdefghi",
+        "abcdefghj",
+        "abcdefghij",
+        "b",
+    ];
+    let members: Vec<String> = keys.iter().map(|key| format!("\"{key}\":0")).collect();
+    assert!(parse(format!("{{{}}}", members.join(","))).is_ok());
+    for key in keys {
+        let again = format!("{{{},\"{key}\":1}}", members.join(","));
+        assert_eq!(kind_of(&again), ScanErrorKind::DuplicateKey, "{key:?}");
+        let pair = format!("{{\"{key}\":1,\"{key}\":1}}");
+        assert_eq!(kind_of(&pair), ScanErrorKind::DuplicateKey, "{key:?}");
+    }
+}
+
 /// Our tape as the independent reader's value, or `None` where the two may differ.
 fn value(node: Node<'_>) -> Value {
     match node.kind() {
@@ -243,6 +266,30 @@ proptest! {
             let theirs: Value = serde_json::from_str(&text).expect("accepted by both");
             prop_assert_eq!(value(doc.root()), theirs);
         }
+    }
+
+    /// Duplicates against a set, for any number of keys, plain and escaped.
+    #[test]
+    fn duplicates_are_those_of_a_set(
+        keys in prop::collection::vec(("[ab]{0,4}|abcdefgh[ab]{0,9}", any::<bool>()), 0..24),
+        numbered in any::<bool>(),
+    ) {
+        let mut set = std::collections::BTreeSet::new();
+        let mut members = Vec::new();
+        for (number, (key, escaped)) in keys.iter().enumerate() {
+            let key = match numbered && number % 7 != 0 {
+                true => format!("{key}{number}"),
+                false => key.clone(),
+            };
+            let written = match escaped {
+                true => key.replacen('a', "\\u0061", 1),
+                false => key.clone(),
+            };
+            members.push(format!("\"{written}\":1"));
+            set.insert(key);
+        }
+        let result = parse(format!("{{{}}}", members.join(",")));
+        prop_assert_eq!(result.is_ok(), set.len() == keys.len());
     }
 
     #[test]
