@@ -30,11 +30,18 @@ impl Termination for Exit {
 pub(crate) fn of_usage(error: &clap::Error) -> Exit {
     // A closed output leaves nobody to tell.
     let _printed = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    }
 }
 
 /// Prints an error with its causes.
-#[expect(clippy::print_stderr, reason = "the last word of a command line program")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a command line program"
+)]
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     eprintln!("sealgate: {error:#}");
     Exit::Failed

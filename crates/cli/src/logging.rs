@@ -14,16 +14,27 @@ pub(crate) fn start(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     // Libraries log heads and bodies at debug level: only our own crates may speak below warnings.
-    use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::Layer as _;
+    use tracing_subscriber::layer::SubscriberExt as _;
     let filter = tracing_subscriber::filter::filter_fn(move |metadata| {
         let ours = ["gateway", "ledger", "store", "sealgate", "policy"];
         let own = ours.iter().any(|name| {
-            metadata.target().strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+            metadata
+                .target()
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         });
-        *metadata.level() <= if own { level } else { level.min(LevelFilter::WARN) }
+        *metadata.level()
+            <= if own {
+                level
+            } else {
+                level.min(LevelFilter::WARN)
+            }
     });
-    let layer = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(filter);
+    let layer = tracing_subscriber::fmt::layer()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_filter(filter);
     let subscriber = tracing_subscriber::registry().with(layer);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::warn!("a log subscriber was installed before");

@@ -106,7 +106,12 @@ impl App {
     }
 
     /// Answers with an error and accounts for the refusal: log, metric, record.
-    pub(crate) fn refuse(self: &Arc<Self>, error: Error, route: &'static str, key_id: Option<&str>) -> Reply {
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        error: Error,
+        route: &'static str,
+        key_id: Option<&str>,
+    ) -> Reply {
         self.refusals.note(self, &error, route, key_id);
         reply::error(&error, None)
     }
@@ -115,10 +120,26 @@ impl App {
     pub(crate) fn render_metrics(&self) -> String {
         let status = self.ledger.status();
         self.metrics.render(&[
-            ("sealgate_settle_slots_taken", "Calls whose record is not committed yet", status.slots.0 as u64),
-            ("sealgate_ledger_admitting", "1 while the ledger takes new calls", u64::from(status.admitting)),
-            ("sealgate_access_lines_dropped", "Access log lines lost", self.access.dropped()),
-            ("sealgate_parallel_calls", "Calls holding a parallel slot", u64::from(self.slots.taken())),
+            (
+                "sealgate_settle_slots_taken",
+                "Calls whose record is not committed yet",
+                status.slots.0 as u64,
+            ),
+            (
+                "sealgate_ledger_admitting",
+                "1 while the ledger takes new calls",
+                u64::from(status.admitting),
+            ),
+            (
+                "sealgate_access_lines_dropped",
+                "Access log lines lost",
+                self.access.dropped(),
+            ),
+            (
+                "sealgate_parallel_calls",
+                "Calls holding a parallel slot",
+                u64::from(self.slots.taken()),
+            ),
         ])
     }
 }

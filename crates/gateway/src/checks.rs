@@ -85,24 +85,37 @@ impl Checks {
                 config
                     .guardrails
                     .iter()
-                    .filter(|guardrail| !guardrail.default_on && is_named(&guardrail.name) && !guardrail.missing.is_empty())
+                    .filter(|guardrail| {
+                        !guardrail.default_on
+                            && is_named(&guardrail.name)
+                            && !guardrail.missing.is_empty()
+                    })
                     .map(|guardrail| Arc::from(guardrail.name.as_str())),
             )
             .collect();
         if let Some(first) = missing.first()
             && config.inactive_checks == InactiveChecks::Refuse
         {
-            return Err(Error::CheckNotAvailable { check: first.to_string() });
+            return Err(Error::CheckNotAvailable {
+                check: first.to_string(),
+            });
         }
         Ok(Selected {
-            checks: self.built.iter().filter(|check| check.default_on || is_named(&check.name)).cloned().collect(),
+            checks: self
+                .built
+                .iter()
+                .filter(|check| check.default_on || is_named(&check.name))
+                .cloned()
+                .collect(),
             not_run: missing.into_iter().map(|name| (name, NOT_BUILT)).collect(),
         })
     }
 }
 
 fn words(guardrail: &Guardrail) -> Result<Option<BlockedWords>, BuildError> {
-    let Some(words) = &guardrail.words else { return Ok(None) };
+    let Some(words) = &guardrail.words else {
+        return Ok(None);
+    };
     let entries = words.entries.iter().map(|entry| guard::Word {
         keyword: entry.keyword.clone(),
         action: match entry.action {
@@ -113,5 +126,8 @@ fn words(guardrail: &Guardrail) -> Result<Option<BlockedWords>, BuildError> {
     });
     BlockedWords::new(&guardrail.name, entries.collect(), Some(&words.tag))
         .map(Some)
-        .map_err(|error| BuildError { name: guardrail.name.clone(), reason: error.to_string() })
+        .map_err(|error| BuildError {
+            name: guardrail.name.clone(),
+            reason: error.to_string(),
+        })
 }

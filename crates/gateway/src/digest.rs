@@ -154,7 +154,10 @@ mod tests {
         let a = key.digest("ab", Purpose::Text, b"c");
         assert_ne!(a, key.digest("a", Purpose::Text, b"bc"));
         assert_ne!(a, key.digest("ab", Purpose::Prompt, b"c"));
-        assert_ne!(a, DigestKey::new(&[8; 32]).digest("ab", Purpose::Text, b"c"));
+        assert_ne!(
+            a,
+            DigestKey::new(&[8; 32]).digest("ab", Purpose::Text, b"c")
+        );
     }
 
     #[test]

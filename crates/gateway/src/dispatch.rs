@@ -24,7 +24,13 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
         Lookup::Found { route, model } => (route, model.map(str::to_owned)),
         Lookup::OtherMethod { allow } => {
-            return app.refuse(Error::MethodNotAllowed { allow: allow.as_str() }, "other", None);
+            return app.refuse(
+                Error::MethodNotAllowed {
+                    allow: allow.as_str(),
+                },
+                "other",
+                None,
+            );
         }
         Lookup::Unknown => return app.refuse(Error::NotFound, "other", None),
     };
@@ -51,7 +57,12 @@ pub(crate) fn handle_health(app: &App, head: &Parts) -> Reply {
     }
 }
 
-fn ungoverned(app: &App, route: &'static Route, model: Option<&str>, head: &Parts) -> Result<Reply, Error> {
+fn ungoverned(
+    app: &App,
+    route: &'static Route,
+    model: Option<&str>,
+    head: &Parts,
+) -> Result<Reply, Error> {
     let snapshot = app.snapshot();
     let open_metrics = route.id == RouteId::Metrics && !snapshot.config.metrics_need_key;
     if route.permission != Permission::Public && !open_metrics {
@@ -64,14 +75,20 @@ fn ungoverned(app: &App, route: &'static Route, model: Option<&str>, head: &Part
     match route.id {
         RouteId::HealthLiveness => Ok(info::liveness(app)),
         RouteId::HealthReadiness => Ok(info::readiness(app)),
-        RouteId::HealthReadinessDetails => Ok(ok(info::readiness_details(app, &snapshot).into_bytes())),
+        RouteId::HealthReadinessDetails => {
+            Ok(ok(info::readiness_details(app, &snapshot).into_bytes()))
+        }
         RouteId::Health => Ok(ok(info::deployments(&snapshot).into_bytes())),
         RouteId::ActiveCallbacks => Ok(ok(info::callbacks(&snapshot).into_bytes())),
         RouteId::Models => Ok(ok(info::models(&snapshot))),
         RouteId::Model => info::model(&snapshot, model.unwrap_or_default()).map(ok),
         RouteId::Metrics => {
             let body = app.render_metrics();
-            Ok(reply::text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", body))
+            Ok(reply::text(
+                StatusCode::OK,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                body,
+            ))
         }
         RouteId::ChatCompletions | RouteId::Embeddings => Err(Error::Internal),
     }

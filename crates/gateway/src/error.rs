@@ -22,7 +22,9 @@ pub enum Error {
     #[error(transparent)]
     Auth(#[from] policy::AuthError),
     /// The master key on an inference route where the configuration says deny.
-    #[error("Authentication Error, the master key may not be used on this route; create a key per service")]
+    #[error(
+        "Authentication Error, the master key may not be used on this route; create a key per service"
+    )]
     MasterKeyDenied,
     /// The request's framing or target is ambiguous: two hosts, foreign absolute form, both framings.
     #[error("{0}")]
@@ -73,7 +75,9 @@ pub enum Error {
         field: String,
     },
     /// The model is not configured, or no model was named.
-    #[error("{route}: Invalid model name passed in model={model}. Call /v1/models to view available models for your key.")]
+    #[error(
+        "{route}: Invalid model name passed in model={model}. Call /v1/models to view available models for your key."
+    )]
     UnknownModel {
         /// Route as the client called it, without `/v1`.
         route: &'static str,
@@ -95,13 +99,17 @@ pub enum Error {
         reason: String,
     },
     /// A part of the request that no check can read, where the setting says block.
-    #[error("the request holds a part that no check can read ({kind}), and the configuration blocks such parts")]
+    #[error(
+        "the request holds a part that no check can read ({kind}), and the configuration blocks such parts"
+    )]
     NotInspectable {
         /// Kind of the part, for example `image_url`.
         kind: String,
     },
     /// A check that the call selects is not built into this version.
-    #[error("guardrail '{check}' is configured but not available in this version; the call is refused because it would not be checked")]
+    #[error(
+        "guardrail '{check}' is configured but not available in this version; the call is refused because it would not be checked"
+    )]
     CheckNotAvailable {
         /// Configured name of the check.
         check: String,
@@ -113,7 +121,9 @@ pub enum Error {
         provider: String,
     },
     /// All parallel slots are taken.
-    #[error("Rate limit exceeded for gateway. Limit type: max_parallel_requests. Current limit: {limit}, Remaining: 0.")]
+    #[error(
+        "Rate limit exceeded for gateway. Limit type: max_parallel_requests. Current limit: {limit}, Remaining: 0."
+    )]
     TooManyParallel {
         /// The configured limit.
         limit: usize,
@@ -195,37 +205,104 @@ impl Error {
         const INVALID: &str = "invalid_request_error";
         match self {
             Self::Auth(error) => {
-                let status = if *error == policy::AuthError::Conflicting { 400 } else { 401 };
-                Public { param: Some(error.param().into()), ..p(status, error.kind(), "unauthenticated", Client) }
+                let status = if *error == policy::AuthError::Conflicting {
+                    400
+                } else {
+                    401
+                };
+                Public {
+                    param: Some(error.param().into()),
+                    ..p(status, error.kind(), "unauthenticated", Client)
+                }
             }
-            Self::MasterKeyDenied => Public { param: Some("None".into()), ..p(403, "auth_error", "master_key_denied", Client) },
+            Self::MasterKeyDenied => Public {
+                param: Some("None".into()),
+                ..p(403, "auth_error", "master_key_denied", Client)
+            },
             Self::BadFraming(_) => p(400, INVALID, "bad_framing", Client),
             Self::NotFound => p(404, INVALID, "not_found", Client),
             Self::MethodNotAllowed { .. } => p(405, INVALID, "method_not_allowed", Client),
             Self::BodyTooLarge { .. } => p(413, INVALID, "body_too_large", Client),
             Self::BodyTimeout { .. } => p(408, INVALID, "body_timeout", Client),
             Self::BodyIncomplete => p(400, INVALID, "body_incomplete", Client),
-            Self::InvalidJson(_) => Public { param: Some("request_body".into()), ..p(400, INVALID, "invalid_json", Client) },
-            Self::InvalidField { field, status, kind, .. } => Public { param: Some(field.clone()), ..p(*status, kind, "invalid_field", Client) },
-            Self::RefusedField { field } => Public { param: Some(field.clone()), ..p(400, INVALID, "refused_field", Client) },
+            Self::InvalidJson(_) => Public {
+                param: Some("request_body".into()),
+                ..p(400, INVALID, "invalid_json", Client)
+            },
+            Self::InvalidField {
+                field,
+                status,
+                kind,
+                ..
+            } => Public {
+                param: Some(field.clone()),
+                ..p(*status, kind, "invalid_field", Client)
+            },
+            Self::RefusedField { field } => Public {
+                param: Some(field.clone()),
+                ..p(400, INVALID, "refused_field", Client)
+            },
             Self::UnknownModel { .. } => p(400, INVALID, "unknown_model", Client),
             Self::NoSuchModel(_) => p(404, INVALID, "unknown_model", Client),
-            Self::UnknownGuardrail(_) => Public { param: Some("guardrails".into()), ..p(400, INVALID, "unknown_guardrail", Client) },
+            Self::UnknownGuardrail(_) => Public {
+                param: Some("guardrails".into()),
+                ..p(400, INVALID, "unknown_guardrail", Client)
+            },
             Self::Blocked { .. } => p(400, INVALID, "blocked", Client),
             Self::NotInspectable { .. } => p(400, INVALID, "not_inspectable", Client),
-            Self::CheckNotAvailable { .. } => p(503, "check_not_available", "check_not_available", Gateway),
-            Self::ProviderNotAvailable { .. } => p(501, "provider_not_available", "provider_not_available", Gateway),
-            Self::TooManyParallel { .. } => Public { retry_after: Some(1), ..p(429, "throttling_error", "too_many_parallel", Client) },
-            Self::Overloaded => Public { retry_after: Some(1), ..p(503, "overloaded", "overloaded", Gateway) },
-            Self::AuditUnavailable => Public { retry_after: Some(1), ..p(503, "audit_unavailable", "audit_unavailable", Gateway) },
-            Self::ShuttingDown => Public { retry_after: Some(1), ..p(503, "shutting_down", "shutting_down", Gateway) },
-            Self::Upstream { status, param, retry_after, code, .. } => {
-                let (status, kind) = relayed(*status);
-                let code = if code.as_deref() == Some("context_length_exceeded") { "context_length_exceeded" } else { "upstream_error" };
-                Public { param: param.clone(), retry_after: *retry_after, ..p(status, kind, code, Upstream) }
+            Self::CheckNotAvailable { .. } => {
+                p(503, "check_not_available", "check_not_available", Gateway)
             }
-            Self::UpstreamUnreachable(_) => p(502, "internal_server_error", "upstream_unreachable", Upstream),
-            Self::UpstreamInvalid(_) => p(502, "internal_server_error", "upstream_invalid", Upstream),
+            Self::ProviderNotAvailable { .. } => p(
+                501,
+                "provider_not_available",
+                "provider_not_available",
+                Gateway,
+            ),
+            Self::TooManyParallel { .. } => Public {
+                retry_after: Some(1),
+                ..p(429, "throttling_error", "too_many_parallel", Client)
+            },
+            Self::Overloaded => Public {
+                retry_after: Some(1),
+                ..p(503, "overloaded", "overloaded", Gateway)
+            },
+            Self::AuditUnavailable => Public {
+                retry_after: Some(1),
+                ..p(503, "audit_unavailable", "audit_unavailable", Gateway)
+            },
+            Self::ShuttingDown => Public {
+                retry_after: Some(1),
+                ..p(503, "shutting_down", "shutting_down", Gateway)
+            },
+            Self::Upstream {
+                status,
+                param,
+                retry_after,
+                code,
+                ..
+            } => {
+                let (status, kind) = relayed(*status);
+                let code = if code.as_deref() == Some("context_length_exceeded") {
+                    "context_length_exceeded"
+                } else {
+                    "upstream_error"
+                };
+                Public {
+                    param: param.clone(),
+                    retry_after: *retry_after,
+                    ..p(status, kind, code, Upstream)
+                }
+            }
+            Self::UpstreamUnreachable(_) => p(
+                502,
+                "internal_server_error",
+                "upstream_unreachable",
+                Upstream,
+            ),
+            Self::UpstreamInvalid(_) => {
+                p(502, "internal_server_error", "upstream_invalid", Upstream)
+            }
             Self::UpstreamTimeout { .. } => p(408, INVALID, "upstream_timeout", Upstream),
             Self::UpstreamCut => p(502, "internal_server_error", "upstream_cut", Upstream),
             Self::Internal => p(500, "internal_server_error", "internal", Gateway),
@@ -235,8 +312,13 @@ impl Error {
     /// Body in the envelope of OpenAI-shaped routes: `{"error":{message,type,param,code,sealgate_code}}`, `code` being the
     /// status as text. Unknown routes and models get `{"detail": …}`, as LiteLLM's clients expect.
     pub fn body(&self, call_id: Option<&str>) -> Vec<u8> {
-        if matches!(self, Self::NotFound | Self::MethodNotAllowed { .. } | Self::NoSuchModel(_)) {
-            return serde_json::json!({ "detail": self.to_string() }).to_string().into_bytes();
+        if matches!(
+            self,
+            Self::NotFound | Self::MethodNotAllowed { .. } | Self::NoSuchModel(_)
+        ) {
+            return serde_json::json!({ "detail": self.to_string() })
+                .to_string()
+                .into_bytes();
         }
         let public = self.public();
         let mut error = serde_json::json!({
@@ -249,7 +331,9 @@ impl Error {
         if let (Some(id), Some(map)) = (call_id, error.as_object_mut()) {
             map.insert("call_id".into(), id.into());
         }
-        serde_json::json!({ "error": error }).to_string().into_bytes()
+        serde_json::json!({ "error": error })
+            .to_string()
+            .into_bytes()
     }
 }
 
@@ -282,3 +366,7 @@ fn class_of(status: u16, code: Option<&str>) -> &'static str {
         _ => "InternalServerError",
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

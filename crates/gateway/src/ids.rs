@@ -27,7 +27,9 @@ pub(crate) fn call_id(unix_micros: i64) -> Result<capsule::Id, NoRandomness> {
     let random = ten_random_bytes()?;
     let millis = u64::try_from(unix_micros / 1000).unwrap_or(0);
     Ok(capsule::Id::from_bytes(
-        *uuid::Builder::from_unix_timestamp_millis(millis, &random).as_uuid().as_bytes(),
+        *uuid::Builder::from_unix_timestamp_millis(millis, &random)
+            .as_uuid()
+            .as_bytes(),
     ))
 }
 
@@ -57,8 +59,9 @@ mod tests {
         let late = call_id(1_000_000_002_000).expect("randomness").to_string();
         assert!(early < late);
         assert_eq!(early.as_bytes().get(14), Some(&b'7'));
-        let many: std::collections::HashSet<_> =
-            (0..1000).map(|_| call_id(5).expect("randomness").to_string()).collect();
+        let many: std::collections::HashSet<_> = (0..1000)
+            .map(|_| call_id(5).expect("randomness").to_string())
+            .collect();
         assert_eq!(many.len(), 1000);
     }
 }

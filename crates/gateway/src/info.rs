@@ -12,7 +12,10 @@ use crate::server::reply::{self, Reply};
 /// `GET /health/liveness`: this process answers.
 pub(crate) fn liveness(app: &App) -> Reply {
     if app.is_draining() {
-        return reply::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"shutting_down"}"#);
+        return reply::json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"status":"shutting_down"}"#,
+        );
     }
     reply::json(StatusCode::OK, "\"I'm alive!\"")
 }
@@ -20,15 +23,31 @@ pub(crate) fn liveness(app: &App) -> Reply {
 /// `GET /health/readiness`: calls are admitted. Two fields, nothing about the inside.
 pub(crate) fn readiness(app: &App) -> Reply {
     let ready = !app.is_draining() && app.ledger.admitting();
-    let (status, word) = if ready { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
-    let db = if app.ledger.admitting() { "connected" } else { "Not connected" };
-    reply::json(status, serde_json::json!({ "status": word, "db": db }).to_string())
+    let (status, word) = if ready {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    let db = if app.ledger.admitting() {
+        "connected"
+    } else {
+        "Not connected"
+    };
+    reply::json(
+        status,
+        serde_json::json!({ "status": word, "db": db }).to_string(),
+    )
 }
 
 /// `GET /health/readiness/details`, for operators.
 pub(crate) fn readiness_details(app: &App, snapshot: &Snapshot) -> String {
     let status = app.ledger.status();
-    let callbacks: Vec<&str> = snapshot.config.callbacks.iter().map(|callback| callback.name.as_str()).collect();
+    let callbacks: Vec<&str> = snapshot
+        .config
+        .callbacks
+        .iter()
+        .map(|callback| callback.name.as_str())
+        .collect();
     serde_json::json!({
         "status": if status.admitting && !app.is_draining() { "healthy" } else { "unhealthy" },
         "db": if status.admitting { "connected" } else { "Not connected" },
@@ -56,13 +75,21 @@ pub(crate) fn readiness_details(app: &App, snapshot: &Snapshot) -> String {
 pub(crate) fn deployments(snapshot: &Snapshot) -> String {
     let (mut healthy, mut unhealthy) = (Vec::new(), Vec::new());
     for (group, deployment) in snapshot.config.models.deployments() {
-        let entry = serde_json::json!({ "model": group, "model_id": deployment.id, "checked": false });
+        let entry =
+            serde_json::json!({ "model": group, "model_id": deployment.id, "checked": false });
         if deployment.built || deployment.mock_response.is_some() {
             healthy.push(entry);
         } else {
             let mut entry = entry;
             if let Some(map) = entry.as_object_mut() {
-                map.insert("error".into(), format!("provider '{}' is not available in this version", deployment.provider).into());
+                map.insert(
+                    "error".into(),
+                    format!(
+                        "provider '{}' is not available in this version",
+                        deployment.provider
+                    )
+                    .into(),
+                );
             }
             unhealthy.push(entry);
         }

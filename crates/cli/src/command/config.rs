@@ -26,10 +26,25 @@ pub(crate) enum Action {
 /// Exit 0 when the configuration starts and has no failing note, 1 otherwise.
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
-    let Action::Check { config, env_file, json } = action;
-    let overrides = Overrides { env_file: env_file.clone(), ..Overrides::default() };
+    let Action::Check {
+        config,
+        env_file,
+        json,
+    } = action;
+    let overrides = Overrides {
+        env_file: env_file.clone(),
+        ..Overrides::default()
+    };
     let result = config::load(config, &overrides, &ProcessEnv);
-    let report = if *json { config::check_json(&result) } else { config::check_text(&result) };
+    let report = if *json {
+        config::check_json(&result)
+    } else {
+        config::check_text(&result)
+    };
     println!("{report}");
-    Ok(if config::check_passes(&result) { Exit::Ok } else { Exit::Failed })
+    Ok(if config::check_passes(&result) {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
 }

@@ -33,8 +33,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let id = data::create(&args.data_dir, &args.domain, Arc::new(SystemClock))
         .with_context(|| format!("creating a ledger in {}", args.data_dir.display()))?;
-    say(&format!("created ledger {id} in {}", args.data_dir.display()));
-    say("the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database");
+    say(&format!(
+        "created ledger {id} in {}",
+        args.data_dir.display()
+    ));
+    say(
+        "the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database",
+    );
     if !args.no_config {
         write_config(&args.config, &args.data_dir)?;
     }
@@ -62,11 +67,19 @@ fn write_config(path: &Path, data_dir: &Path) -> anyhow::Result<()> {
          sealgate:\n\
          \x20 data_dir: {data_dir}\n"
     );
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     match file {
         Ok(mut file) => {
-            file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-            say(&format!("wrote {} with a new master key; start with: sealgate serve --config {0}", path.display()));
+            file.write_all(text.as_bytes())
+                .with_context(|| format!("writing {}", path.display()))?;
+            say(&format!(
+                "wrote {} with a new master key; start with: sealgate serve --config {0}",
+                path.display()
+            ));
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {

@@ -30,9 +30,16 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
     let gap = data::adopt(data_dir, reason, Arc::new(SystemClock))
         .with_context(|| format!("adopting the ledger in {}", data_dir.display()))?;
     if gap.kind == GapKind::None {
-        say(&format!("nothing to adopt: {} records agree with the checkpoint", gap.records));
+        say(&format!(
+            "nothing to adopt: {} records agree with the checkpoint",
+            gap.records
+        ));
         return Ok(Exit::Ok);
     }
-    say(&format!("adopted: {} ({} records); a record of this gap is sealed and `verify` will always show it", gap.kind.as_str(), gap.records));
+    say(&format!(
+        "adopted: {} ({} records); a record of this gap is sealed and `verify` will always show it",
+        gap.kind.as_str(),
+        gap.records
+    ));
     Ok(Exit::Ok)
 }

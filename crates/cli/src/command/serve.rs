@@ -46,10 +46,20 @@ pub(crate) struct Args {
     #[arg(long = "detailed_debug", alias = "detailed-debug")]
     pub(crate) detailed_debug: bool,
     /// Master key. Everybody on this machine can see arguments; prefer LITELLM_MASTER_KEY.
-    #[arg(long = "master_key", alias = "master-key", value_name = "KEY", hide = true)]
+    #[arg(
+        long = "master_key",
+        alias = "master-key",
+        value_name = "KEY",
+        hide = true
+    )]
     pub(crate) master_key: Option<String>,
     /// Database URL. Everybody on this machine can see arguments; prefer DATABASE_URL.
-    #[arg(long = "database_url", alias = "database-url", value_name = "URL", hide = true)]
+    #[arg(
+        long = "database_url",
+        alias = "database-url",
+        value_name = "URL",
+        hide = true
+    )]
     pub(crate) database_url: Option<String>,
 }
 
@@ -59,7 +69,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         return hide_arguments(&args);
     }
     let Some(path) = args.config.clone() else {
-        return Ok(say_usage("no configuration: sealgate serve --config FILE (sealgate init writes one; sealgate demo needs none)"));
+        return Ok(say_usage(
+            "no configuration: sealgate serve --config FILE (sealgate init writes one; sealgate demo needs none)",
+        ));
     };
     let overrides = overrides(&args);
     let config = match config::load(&path, &overrides, &ProcessEnv) {
@@ -74,44 +86,70 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         say(&line);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let dir = config.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let dir = config
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     if !data::exists(&dir) {
         if !args.init_if_missing {
-            say(&format!("no ledger in {}: create it with `sealgate init --data-dir {0}`, or start with --init-if-missing", dir.display()));
+            say(&format!(
+                "no ledger in {}: create it with `sealgate init --data-dir {0}`, or start with --init-if-missing",
+                dir.display()
+            ));
             return Ok(Exit::Refused);
         }
-        let id = data::create(&dir, &config.domain, clock.clone()).context("creating the ledger")?;
+        let id =
+            data::create(&dir, &config.domain, clock.clone()).context("creating the ledger")?;
         say(&format!("created ledger {id} in {}", dir.display()));
     }
     let opened = match data::open(&dir, &config, clock.clone()) {
         Ok(opened) => opened,
         Err(error) => {
-            say(&format!("{:#}", anyhow::Error::new(error).context(format!("opening the ledger in {}", dir.display()))));
+            say(&format!(
+                "{:#}",
+                anyhow::Error::new(error)
+                    .context(format!("opening the ledger in {}", dir.display()))
+            ));
             return Ok(Exit::Refused);
         }
     };
     for boot in &opened.recovery.boots {
-        say(&format!("recovered boot {}: {} open calls sealed as unknown", boot.boot, boot.recovered.len()));
+        say(&format!(
+            "recovered boot {}: {} open calls sealed as unknown",
+            boot.boot,
+            boot.recovered.len()
+        ));
     }
     let setup = Setup {
         config,
         ledger: opened.ledger,
         digest_key: opened.digest_key,
-        access_log: (!args.no_access_log).then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
+        access_log: (!args.no_access_log)
+            .then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
         clock,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
     runtime.block_on(serve_until_signal(setup, &path, &overrides))
 }
 
-async fn serve_until_signal(setup: Setup, path: &Path, overrides: &Overrides) -> anyhow::Result<Exit> {
+async fn serve_until_signal(
+    setup: Setup,
+    path: &Path,
+    overrides: &Overrides,
+) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("installing signal handlers")?;
     let grace = setup.config.limits.drain_timeout;
     let ledger = setup.ledger.clone();
     let running = match serve::start(setup).await {
         Ok(running) => running,
         Err(error) => {
-            ledger.shutdown(grace).await.context("closing the ledger after a failed start")?;
+            ledger
+                .shutdown(grace)
+                .await
+                .context("closing the ledger after a failed start")?;
             say(&error.to_string());
             return Ok(Exit::Refused);
         }
@@ -144,14 +182,21 @@ async fn reload(running: &Running, path: &Path, overrides: &Overrides) {
     let config: Config = match config::load(path, overrides, &ProcessEnv) {
         Ok(config) => config,
         Err(rejected) => {
-            say(&format!("reload refused, the old configuration stays:\n{rejected}"));
+            say(&format!(
+                "reload refused, the old configuration stays:\n{rejected}"
+            ));
             return;
         }
     };
     match running.reload(config).await {
         Ok(restart) if restart.is_empty() => say("configuration reloaded"),
-        Ok(restart) => say(&format!("configuration reloaded; these take effect at the next start: {}", restart.join(", "))),
-        Err(error) => say(&format!("reload refused, the old configuration stays: {error}")),
+        Ok(restart) => say(&format!(
+            "configuration reloaded; these take effect at the next start: {}",
+            restart.join(", ")
+        )),
+        Err(error) => say(&format!(
+            "reload refused, the old configuration stays: {error}"
+        )),
     }
 }
 
@@ -184,28 +229,43 @@ fn overrides(args: &Args) -> Overrides {
 
 /// Secrets on the command line move into the environment of the same process image, so that `ps` no longer shows them.
 fn hide_arguments(args: &Args) -> anyhow::Result<Exit> {
-    say("warning: secrets on the command line are visible to every user of this machine; moving them to the environment");
+    say(
+        "warning: secrets on the command line are visible to every user of this machine; moving them to the environment",
+    );
     let mut kept: Vec<OsString> = Vec::new();
     let mut skip = false;
     for argument in std::env::args_os().skip(1) {
         let text = argument.to_string_lossy();
-        let secret = ["--master_key", "--master-key", "--database_url", "--database-url"]
-            .iter()
-            .find_map(|name| text.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('=')));
+        let secret = [
+            "--master_key",
+            "--master-key",
+            "--database_url",
+            "--database-url",
+        ]
+        .iter()
+        .find_map(|name| {
+            text.strip_prefix(name)
+                .filter(|rest| rest.is_empty() || rest.starts_with('='))
+        });
         match secret {
             _ if skip => skip = false,
             Some(rest) => skip = rest.is_empty(),
             None => kept.push(argument),
         }
     }
-    let mut command = std::process::Command::new(std::env::current_exe().context("finding this program")?);
+    let mut command =
+        std::process::Command::new(std::env::current_exe().context("finding this program")?);
     command.args(kept);
-    for (name, value) in [("LITELLM_MASTER_KEY", &args.master_key), ("DATABASE_URL", &args.database_url)] {
+    for (name, value) in [
+        ("LITELLM_MASTER_KEY", &args.master_key),
+        ("DATABASE_URL", &args.database_url),
+    ] {
         if let Some(value) = value {
             command.env(name, value);
         }
     }
-    Err(anyhow::Error::new(command.exec()).context("starting again without secrets on the command line"))
+    Err(anyhow::Error::new(command.exec())
+        .context("starting again without secrets on the command line"))
 }
 
 fn say_usage(text: &str) -> Exit {
@@ -214,7 +274,10 @@ fn say_usage(text: &str) -> Exit {
 }
 
 /// One line for the person who started the program.
-#[expect(clippy::print_stderr, reason = "start-up and shutdown lines are for the terminal")]
+#[expect(
+    clippy::print_stderr,
+    reason = "start-up and shutdown lines are for the terminal"
+)]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }

@@ -24,19 +24,25 @@ pub(crate) struct Args {
 
 /// Runs `capsule verify` at its highest level. Auditors who trust nobody run `capsule verify --pubkey` on a copy instead.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let mut arguments: Vec<OsString> = vec!["capsule".into(), "verify".into(), "--signatures".into()];
+    let mut arguments: Vec<OsString> =
+        vec!["capsule".into(), "verify".into(), "--signatures".into()];
     arguments.extend(["--db".into(), args.data_dir.join("capsules.db").into()]);
     arguments.extend(["--data-dir".into(), args.data_dir.clone().into()]);
-    arguments.extend(["--checkpoint".into(), args.data_dir.join("checkpoint").into()]);
+    arguments.extend([
+        "--checkpoint".into(),
+        args.data_dir.join("checkpoint").into(),
+    ]);
     if args.json {
         arguments.push("--json".into());
     }
     if args.quiet {
         arguments.push("--quiet".into());
     }
-    Ok(match capsule_cli::run(arguments, &mut Console::of_process()) {
-        capsule_cli::exit::Exit::Pass => Exit::Ok,
-        capsule_cli::exit::Exit::Fail => Exit::Failed,
-        capsule_cli::exit::Exit::Error => Exit::Usage,
-    })
+    Ok(
+        match capsule_cli::run(arguments, &mut Console::of_process()) {
+            capsule_cli::exit::Exit::Pass => Exit::Ok,
+            capsule_cli::exit::Exit::Fail => Exit::Failed,
+            capsule_cli::exit::Exit::Error => Exit::Usage,
+        },
+    )
 }

@@ -55,13 +55,24 @@ impl AccessLog {
     /// When the thread cannot be started.
     pub fn start(sink: Box<dyn Write + Send>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (lines, queue) = sync_channel(QUEUE);
-        let writer = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&queue, sink))?;
-        Ok((Self { lines: Some(lines), dropped: AtomicU64::new(0) }, writer))
+        let writer = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&queue, sink))?;
+        Ok((
+            Self {
+                lines: Some(lines),
+                dropped: AtomicU64::new(0),
+            },
+            writer,
+        ))
     }
 
     /// A log that keeps nothing.
     pub fn off() -> Self {
-        Self { lines: None, dropped: AtomicU64::new(0) }
+        Self {
+            lines: None,
+            dropped: AtomicU64::new(0),
+        }
     }
 
     /// True when lines go somewhere: callers may skip building them otherwise.
@@ -105,12 +116,20 @@ fn render(out: &mut Vec<u8>, line: &Line) {
     let mut put = |key: &str, value: serde_json::Value| {
         object.insert(key.to_owned(), value);
     };
-    put("time", capsule::Timestamp::new(line.time_micros).to_string().into());
+    put(
+        "time",
+        capsule::Timestamp::new(line.time_micros).to_string().into(),
+    );
     put("route", line.route.into());
     put("status", line.status.into());
     put("outcome", line.outcome.into());
     put("ms", serde_json::json!(line.micros as f64 / 1000.0));
-    for (key, value) in [("key_id", &line.key_id), ("model", &line.model), ("deployment", &line.deployment), ("record", &line.record)] {
+    for (key, value) in [
+        ("key_id", &line.key_id),
+        ("model", &line.model),
+        ("deployment", &line.deployment),
+        ("record", &line.record),
+    ] {
         if let Some(value) = value {
             put(key, value.as_str().into());
         }
@@ -118,7 +137,10 @@ fn render(out: &mut Vec<u8>, line: &Line) {
     if let Some(error) = line.error {
         put("error", error.into());
     }
-    for (key, value) in [("tokens_in", line.tokens_in), ("tokens_out", line.tokens_out)] {
+    for (key, value) in [
+        ("tokens_in", line.tokens_in),
+        ("tokens_out", line.tokens_out),
+    ] {
         if let Some(value) = value {
             put(key, value.into());
         }
@@ -153,12 +175,21 @@ mod tests {
         let sink = Shared::default();
         let (log, writer) = AccessLog::start(Box::new(sink.clone())).expect("a thread");
         for status in [200, 401] {
-            log.write(Line { status, route: "/chat/completions", outcome: "success", model: Some("a\"\n".into()), ..Line::default() });
+            log.write(Line {
+                status,
+                route: "/chat/completions",
+                outcome: "success",
+                model: Some("a\"\n".into()),
+                ..Line::default()
+            });
         }
         drop(log);
         writer.join().expect("the writer ends");
         let text = String::from_utf8(sink.0.lock().expect("lock").clone()).expect("text");
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["status"], 200);
         assert_eq!(lines[0]["model"], "a\"\n");

@@ -57,8 +57,9 @@ pub(crate) struct Metrics {
     pub(crate) sealed: Counter,
 }
 
-const SECONDS: [f64; 16] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+const SECONDS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
 
 impl Metrics {
     pub(crate) fn new() -> Self {
@@ -83,25 +84,73 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("litellm_proxy_total_requests_metric", "Finished requests", self.requests.clone());
-        r.register("litellm_proxy_failed_requests_metric", "Requests answered with an error", self.failed.clone());
-        r.register("litellm_input_tokens_metric", "Input tokens", self.tokens_in.clone());
-        r.register("litellm_output_tokens_metric", "Output tokens", self.tokens_out.clone());
+        r.register(
+            "litellm_proxy_total_requests_metric",
+            "Finished requests",
+            self.requests.clone(),
+        );
+        r.register(
+            "litellm_proxy_failed_requests_metric",
+            "Requests answered with an error",
+            self.failed.clone(),
+        );
+        r.register(
+            "litellm_input_tokens_metric",
+            "Input tokens",
+            self.tokens_in.clone(),
+        );
+        r.register(
+            "litellm_output_tokens_metric",
+            "Output tokens",
+            self.tokens_out.clone(),
+        );
         r.register("litellm_spend_metric", "Spend in USD", self.spend.clone());
-        r.register_with_unit("litellm_request_total_latency", "Whole request", Unit::Seconds, self.total_latency.clone());
-        r.register_with_unit("litellm_llm_api_latency", "Provider's share", Unit::Seconds, self.provider_latency.clone());
-        r.register("litellm_guardrail_requests", "Verdicts of checks", self.checks.clone());
-        r.register("litellm_in_flight_requests", "Calls in progress", self.in_flight.clone());
-        r.register("sealgate_refusals", "Refused requests by code", self.refusals.clone());
-        r.register("sealgate_opened_switches", "Calls that a setting let pass unchecked", self.opened.clone());
-        r.register("sealgate_records_sealed", "Records handed to the ledger by calls", self.sealed.clone());
+        r.register_with_unit(
+            "litellm_request_total_latency",
+            "Whole request",
+            Unit::Seconds,
+            self.total_latency.clone(),
+        );
+        r.register_with_unit(
+            "litellm_llm_api_latency",
+            "Provider's share",
+            Unit::Seconds,
+            self.provider_latency.clone(),
+        );
+        r.register(
+            "litellm_guardrail_requests",
+            "Verdicts of checks",
+            self.checks.clone(),
+        );
+        r.register(
+            "litellm_in_flight_requests",
+            "Calls in progress",
+            self.in_flight.clone(),
+        );
+        r.register(
+            "sealgate_refusals",
+            "Refused requests by code",
+            self.refusals.clone(),
+        );
+        r.register(
+            "sealgate_opened_switches",
+            "Calls that a setting let pass unchecked",
+            self.opened.clone(),
+        );
+        r.register(
+            "sealgate_records_sealed",
+            "Records handed to the ledger by calls",
+            self.sealed.clone(),
+        );
     }
 
     /// The exposition text, with `extra` gauges (name, help, value) that are read at scrape time.
     pub(crate) fn render(&self, extra: &[(&str, &str, u64)]) -> String {
         let mut out = String::with_capacity(8192);
         for (name, help, value) in extra {
-            out.push_str(&format!("# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n"));
+            out.push_str(&format!(
+                "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n"
+            ));
         }
         // Writing into a String cannot fail; a failure would cut the text, which the missing `# EOF` shows.
         if text::encode(&mut out, &self.registry).is_err() {

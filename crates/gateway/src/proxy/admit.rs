@@ -35,10 +35,20 @@ pub(crate) fn admit(
     let destination = destination(snapshot, route, route_name, &request.model)?;
     let named = guardrail_names(request.body.member("guardrails"))?;
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
-    Ok(Admitted { caller, request, destination, selected })
+    Ok(Admitted {
+        caller,
+        request,
+        destination,
+        selected,
+    })
 }
 
-fn destination(snapshot: &Snapshot, route: RouteId, route_name: &'static str, model: &str) -> Result<Destination, Error> {
+fn destination(
+    snapshot: &Snapshot,
+    route: RouteId,
+    route_name: &'static str,
+    model: &str,
+) -> Result<Destination, Error> {
     let judge = |deployment: &Arc<Deployment>| {
         if !deployment.built && deployment.mock_response.is_none() {
             return Some(Rejection::ProviderNotBuilt);
@@ -51,31 +61,50 @@ fn destination(snapshot: &Snapshot, route: RouteId, route_name: &'static str, mo
         };
         (!fits).then_some(Rejection::OtherMode)
     };
-    let choice = snapshot.config.models.choose(model, 0, judge).map_err(|error| match error {
-        RouteError::NoneUsable(Rejection::ProviderNotBuilt) => {
-            Error::ProviderNotAvailable { provider: provider_of(snapshot, model) }
-        }
-        RouteError::UnknownModel | RouteError::NoneUsable(_) => {
-            Error::UnknownModel { route: route_name, model: model.chars().take(100).collect() }
-        }
-    })?;
+    let choice = snapshot
+        .config
+        .models
+        .choose(model, 0, judge)
+        .map_err(|error| match error {
+            RouteError::NoneUsable(Rejection::ProviderNotBuilt) => Error::ProviderNotAvailable {
+                provider: provider_of(snapshot, model),
+            },
+            RouteError::UnknownModel | RouteError::NoneUsable(_) => Error::UnknownModel {
+                route: route_name,
+                model: model.chars().take(100).collect(),
+            },
+        })?;
     let deployment = choice.deployment.clone();
     Ok(Destination {
         requested: Arc::from(model),
         group: Arc::from(choice.group),
-        upstream_model: deployment.upstream_model.name(choice.wildcard.as_deref()).into_owned(),
+        upstream_model: deployment
+            .upstream_model
+            .name(choice.wildcard.as_deref())
+            .into_owned(),
         considered: choice
             .considered
             .iter()
-            .map(|seen| (seen.deployment.id.clone(), seen.rejected.map(Rejection::as_str)))
+            .map(|seen| {
+                (
+                    seen.deployment.id.clone(),
+                    seen.rejected.map(Rejection::as_str),
+                )
+            })
             .collect(),
         deployment,
     })
 }
 
 fn provider_of(snapshot: &Snapshot, model: &str) -> String {
-    let found = snapshot.config.models.choose(model, 0, |_: &Arc<Deployment>| None);
-    found.map_or_else(|_| "unknown".to_owned(), |choice| choice.deployment.provider.clone())
+    let found = snapshot
+        .config
+        .models
+        .choose(model, 0, |_: &Arc<Deployment>| None);
+    found.map_or_else(
+        |_| "unknown".to_owned(),
+        |choice| choice.deployment.provider.clone(),
+    )
 }
 
 /// Names under `guardrails`: a list of names, or of objects whose keys are names.
@@ -86,7 +115,9 @@ fn guardrail_names(node: Option<Node<'_>>) -> Result<Vec<String>, Error> {
         status: 422,
         kind: "invalid_request_error",
     };
-    let Some(node) = node else { return Ok(Vec::new()) };
+    let Some(node) = node else {
+        return Ok(Vec::new());
+    };
     if node.kind() != Kind::Array {
         return Err(wrong());
     }
@@ -94,7 +125,10 @@ fn guardrail_names(node: Option<Node<'_>>) -> Result<Vec<String>, Error> {
     for item in node.items() {
         match item.kind() {
             Kind::String => names.extend(item.as_str().map(std::borrow::Cow::into_owned)),
-            Kind::Object => names.extend(item.entries().filter_map(|(key, _)| key.as_str().map(std::borrow::Cow::into_owned))),
+            Kind::Object => names.extend(
+                item.entries()
+                    .filter_map(|(key, _)| key.as_str().map(std::borrow::Cow::into_owned)),
+            ),
             _ => return Err(wrong()),
         }
     }

@@ -24,8 +24,16 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     if forwarded.request.body.is_stream() {
         return stream::answer(forwarded).await;
     }
-    let Forwarded { mut call, request, selected, source, deadline } = forwarded;
-    let Some(facts) = call.facts() else { return reply::error(&Error::Internal, None) };
+    let Forwarded {
+        mut call,
+        request,
+        selected,
+        source,
+        deadline,
+    } = forwarded;
+    let Some(facts) = call.facts() else {
+        return reply::error(&Error::Internal, None);
+    };
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let relayed = match &source {
         Source::Provider(response) => headers::relayed(response.headers()),
@@ -36,14 +44,25 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         Source::Mock(text) => Ok(mocked(&request, facts, &text)),
         Source::Provider(response) => {
             let left = deadline.saturating_duration_since(Instant::now());
-            read::whole(response.into_body(), snapshot.config.limits.max_response_bytes, left).await.map_err(|error| read_error(error, left))
+            read::whole(
+                response.into_body(),
+                snapshot.config.limits.max_response_bytes,
+                left,
+            )
+            .await
+            .map_err(|error| read_error(error, left))
         }
     };
     let full = snapshot.config.content_mode == ContentMode::Full;
     let result = match body {
         Err(error) => Err(Failure::Error(error)),
         Ok(body) => {
-            let channels = Channels::new(call.app().digests.clone(), &selected, Delivery::Buffered, full);
+            let channels = Channels::new(
+                call.app().digests.clone(),
+                &selected,
+                Delivery::Buffered,
+                full,
+            );
             match call.facts_mut() {
                 Some(facts) => inspect_answer(&request, facts, channels, body, &snapshot.scan),
                 None => Err(Failure::Error(Error::Internal)),
@@ -93,7 +112,13 @@ impl Failure {
             }
             Self::Blocked(Blocked(check)) => {
                 let reason = "a blocked word was found in the answer".to_owned();
-                (Error::Blocked { check: check.to_string(), reason }, End::Blocked(check))
+                (
+                    Error::Blocked {
+                        check: check.to_string(),
+                        reason,
+                    },
+                    End::Blocked(check),
+                )
             }
         }
     }
@@ -102,7 +127,9 @@ impl Failure {
 fn read_error(error: ReadError, left: Duration) -> Error {
     match error {
         ReadError::TooLarge => Error::UpstreamInvalid("it is larger than allowed".to_owned()),
-        ReadError::Timeout => Error::UpstreamTimeout { seconds: left.as_secs() },
+        ReadError::Timeout => Error::UpstreamTimeout {
+            seconds: left.as_secs(),
+        },
         ReadError::Incomplete => Error::UpstreamCut,
     }
 }
@@ -117,7 +144,9 @@ fn inspect_answer(
 ) -> Result<Bytes, Failure> {
     match request.body {
         inspect::Body::Chat(_) => chat_answer(facts, channels, body, limits),
-        inspect::Body::Embeddings(_) => embeddings_answer(facts, body, limits).map_err(Failure::Error),
+        inspect::Body::Embeddings(_) => {
+            embeddings_answer(facts, body, limits).map_err(Failure::Error)
+        }
     }
 }
 
@@ -125,17 +154,30 @@ fn invalid(error: &llm::scan::ScanError) -> Error {
     Error::UpstreamInvalid(format!("{} at byte {}", error.kind.as_str(), error.offset))
 }
 
-fn chat_answer(facts: &mut Facts, mut channels: Channels, body: Bytes, limits: &llm::scan::Limits) -> Result<Bytes, Failure> {
-    let response = chat::Response::parse(body, limits).map_err(|error| Failure::Error(invalid(&error)))?;
+fn chat_answer(
+    facts: &mut Facts,
+    mut channels: Channels,
+    body: Bytes,
+    limits: &llm::scan::Limits,
+) -> Result<Bytes, Failure> {
+    let response =
+        chat::Response::parse(body, limits).map_err(|error| Failure::Error(invalid(&error)))?;
     if !response.is_answer() {
-        return Err(Failure::Error(Error::UpstreamInvalid("it has no choices".to_owned())));
+        return Err(Failure::Error(Error::UpstreamInvalid(
+            "it has no choices".to_owned(),
+        )));
     }
     note_usage(facts, response.usage());
     for (_, reason) in response.finish_reasons() {
-        facts.finish_reasons.extend(reason.map(|reason| finish_word(&reason)));
+        facts
+            .finish_reasons
+            .extend(reason.map(|reason| finish_word(&reason)));
     }
     for call in response.tool_calls() {
-        facts.asked_tools.push(AskedTool { name: call.name.into_owned(), arguments: call.arguments.into_owned() });
+        facts.asked_tools.push(AskedTool {
+            name: call.name.into_owned(),
+            arguments: call.arguments.into_owned(),
+        });
     }
     let mut edits = response.rename_model(&facts.destination.requested);
     for output in response.outputs() {
@@ -154,22 +196,41 @@ fn chat_answer(facts: &mut Facts, mut channels: Channels, body: Bytes, limits: &
         }
     }
     channels.report(facts, false);
-    edits.apply(response.doc()).map_err(|_| Failure::Error(Error::Internal))
+    edits
+        .apply(response.doc())
+        .map_err(|_| Failure::Error(Error::Internal))
 }
 
-fn embeddings_answer(facts: &mut Facts, body: Bytes, limits: &llm::scan::Limits) -> Result<Bytes, Error> {
+fn embeddings_answer(
+    facts: &mut Facts,
+    body: Bytes,
+    limits: &llm::scan::Limits,
+) -> Result<Bytes, Error> {
     let response = embeddings::Response::parse(body, limits).map_err(|error| invalid(&error))?;
     if !response.is_answer() {
         return Err(Error::UpstreamInvalid("it has no data".to_owned()));
     }
     note_usage(facts, response.usage());
-    response.rename_model(&facts.destination.requested).apply(response.doc()).map_err(|_| Error::Internal)
+    response
+        .rename_model(&facts.destination.requested)
+        .apply(response.doc())
+        .map_err(|_| Error::Internal)
 }
 
 /// The words that OpenAI documents; anything else is the provider's free text and recorded as `other`.
 pub(crate) fn finish_word(reason: &str) -> String {
-    const KNOWN: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
-    KNOWN.into_iter().find(|known| *known == reason).unwrap_or("other").to_owned()
+    const KNOWN: [&str; 5] = [
+        "stop",
+        "length",
+        "tool_calls",
+        "content_filter",
+        "function_call",
+    ];
+    KNOWN
+        .into_iter()
+        .find(|known| *known == reason)
+        .unwrap_or("other")
+        .to_owned()
 }
 
 /// Takes the provider's usage over; a usage that cannot be true is not used and the settle stage estimates.
@@ -180,7 +241,9 @@ pub(crate) fn note_usage(facts: &mut Facts, usage: Result<Option<Usage>, UsageEr
             facts.usage_source = UsageSource::Provider;
         }
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, id = %facts.id, "usage of the provider is not plausible; it is estimated"),
+        Err(error) => {
+            tracing::warn!(%error, id = %facts.id, "usage of the provider is not plausible; it is estimated")
+        }
     }
 }
 
@@ -197,7 +260,10 @@ fn mocked(request: &inspect::Request, facts: &Facts, text: &str) -> Bytes {
     match &request.body {
         inspect::Body::Chat(chat) => mock::chat(&mock_head(facts), text, chat.n(), &mock::USAGE),
         inspect::Body::Embeddings(_) => {
-            let count = request.body.member("input").map_or(1, |input| input.items().count().max(1));
+            let count = request
+                .body
+                .member("input")
+                .map_or(1, |input| input.items().count().max(1));
             mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
         }
     }
@@ -212,5 +278,7 @@ pub(crate) fn applied(facts: &Facts) -> Option<HeaderValue> {
             names.push(&entry.check);
         }
     }
-    (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(",")).ok()).flatten()
+    (!names.is_empty())
+        .then(|| HeaderValue::from_str(&names.join(",")).ok())
+        .flatten()
 }

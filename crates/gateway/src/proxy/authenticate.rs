@@ -14,7 +14,10 @@ use crate::error::Error;
 pub(crate) fn authenticate(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Caller, Error> {
     let lookup = |name: &str| {
         let name = http::HeaderName::from_bytes(name.as_bytes()).ok();
-        name.into_iter().flat_map(|name| headers.get_all(name)).map(|value| value.as_bytes()).collect::<Vec<_>>()
+        name.into_iter()
+            .flat_map(|name| headers.get_all(name))
+            .map(|value| value.as_bytes())
+            .collect::<Vec<_>>()
     };
     let credential = Credential::find(snapshot.config.key_header.as_deref(), lookup)?;
     Ok(snapshot.config.authenticator.authenticate(credential)?)

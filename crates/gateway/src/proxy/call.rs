@@ -32,8 +32,16 @@ impl Call {
     /// The only constructor: both proofs go in and stay until the end.
     pub(super) fn new(app: Arc<App>, opened: Opened, parallel: Slot, facts: Facts) -> Self {
         app.metrics.in_flight.inc();
-        let open = OpenCall { opened, parallel, facts, if_dropped: End::Cut("client_gone") };
-        Self { app, open: Some(Box::new(open)) }
+        let open = OpenCall {
+            opened,
+            parallel,
+            facts,
+            if_dropped: End::Cut("client_gone"),
+        };
+        Self {
+            app,
+            open: Some(Box::new(open)),
+        }
     }
 
     pub(crate) fn app(&self) -> &Arc<App> {
@@ -59,7 +67,9 @@ impl Call {
     /// Builds and hands over the record. The receipt resolves when it is durable; most callers ignore it.
     pub(crate) fn finish(mut self, end: End, status: u16) -> Option<ledger::Receipt> {
         self.app.metrics.in_flight.dec();
-        self.open.take().and_then(|open| settle::settle(&self.app, *open, &end, status))
+        self.open
+            .take()
+            .and_then(|open| settle::settle(&self.app, *open, &end, status))
     }
 }
 

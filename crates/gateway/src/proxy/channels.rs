@@ -48,7 +48,12 @@ struct Link {
 
 impl Channels {
     /// `full`: keep the text of the `text` channels for the record.
-    pub(crate) fn new(digests: Arc<DigestKey>, selected: &Selected, delivery: Delivery, full: bool) -> Self {
+    pub(crate) fn new(
+        digests: Arc<DigestKey>,
+        selected: &Selected,
+        delivery: Delivery,
+        full: bool,
+    ) -> Self {
         let looks = |check: &&Arc<Check>| check.post_call || check.logging_only;
         Self {
             checks: selected.checks.iter().filter(looks).cloned().collect(),
@@ -65,9 +70,16 @@ impl Channels {
     }
 
     /// Passes one piece of streamed text through the windows; gives what may be delivered now.
-    pub(crate) fn push<'t>(&mut self, choice: u32, channel: Channel, piece: &'t str) -> Result<Cow<'t, str>, Blocked> {
+    pub(crate) fn push<'t>(
+        &mut self,
+        choice: u32,
+        channel: Channel,
+        piece: &'t str,
+    ) -> Result<Cow<'t, str>, Blocked> {
         let at = self.at(choice, channel);
-        let Some(state) = self.channels.get_mut(at) else { return Ok(Cow::Borrowed(piece)) };
+        let Some(state) = self.channels.get_mut(at) else {
+            return Ok(Cow::Borrowed(piece));
+        };
         let mut text = Cow::Borrowed(piece);
         for link in &mut state.links {
             text = link.push(text)?;
@@ -78,7 +90,10 @@ impl Channels {
     }
 
     /// Ends the channels of one choice (all choices when `None`); gives the held-back texts that may be delivered.
-    pub(crate) fn finish(&mut self, choice: Option<u32>) -> Result<Vec<(u32, Channel, String)>, Blocked> {
+    pub(crate) fn finish(
+        &mut self,
+        choice: Option<u32>,
+    ) -> Result<Vec<(u32, Channel, String)>, Blocked> {
         let mut tails = Vec::new();
         for state in &mut self.channels {
             if choice.is_some_and(|choice| choice != state.choice) {
@@ -86,7 +101,9 @@ impl Channels {
             }
             let mut text = String::new();
             for link in &mut state.links {
-                let before = link.push(Cow::Owned(std::mem::take(&mut text)))?.into_owned();
+                let before = link
+                    .push(Cow::Owned(std::mem::take(&mut text)))?
+                    .into_owned();
                 text = before + &link.finish()?;
             }
             if !text.is_empty() {
@@ -99,9 +116,16 @@ impl Channels {
     }
 
     /// Passes one whole text through the checks: for answers that are known before anything is delivered.
-    pub(crate) fn whole<'t>(&mut self, choice: u32, channel: Channel, text: &'t str) -> Result<Cow<'t, str>, Blocked> {
+    pub(crate) fn whole<'t>(
+        &mut self,
+        choice: u32,
+        channel: Channel,
+        text: &'t str,
+    ) -> Result<Cow<'t, str>, Blocked> {
         let at = self.at(choice, channel);
-        let Some(state) = self.channels.get_mut(at) else { return Ok(Cow::Borrowed(text)) };
+        let Some(state) = self.channels.get_mut(at) else {
+            return Ok(Cow::Borrowed(text));
+        };
         let mut text = Cow::Borrowed(text);
         for link in &mut state.links {
             text = link.whole(text)?;
@@ -115,10 +139,17 @@ impl Channels {
     pub(crate) fn report(self, facts: &mut Facts, nothing_delivered: bool) {
         for state in self.channels {
             for link in state.links {
-                facts.coverage.push(link.entry(state.choice, state.channel, self.delivery, nothing_delivered));
+                facts.coverage.push(link.entry(
+                    state.choice,
+                    state.channel,
+                    self.delivery,
+                    nothing_delivered,
+                ));
             }
             if !nothing_delivered {
-                facts.delivered.push((state.choice, name(state.channel), state.delivered.finish()));
+                facts
+                    .delivered
+                    .push((state.choice, name(state.channel), state.delivered.finish()));
             }
         }
         if let (Some(text), false) = (self.text, nothing_delivered) {
@@ -134,7 +165,11 @@ impl Channels {
 
     fn at(&mut self, choice: u32, channel: Channel) -> usize {
         // Streams talk about few channels, mostly the last one.
-        if let Some(at) = self.channels.iter().rposition(|state| state.choice == choice && state.channel == channel) {
+        if let Some(at) = self
+            .channels
+            .iter()
+            .rposition(|state| state.choice == choice && state.channel == channel)
+        {
             return at;
         }
         let begin = || self.digests.begin("", Purpose::Text);
@@ -149,7 +184,12 @@ impl Channels {
             edited: false,
             blocked: false,
         });
-        self.channels.push(ChannelState { choice, channel, delivered: begin(), links: links.collect() });
+        self.channels.push(ChannelState {
+            choice,
+            channel,
+            delivered: begin(),
+            links: links.collect(),
+        });
         self.channels.len() - 1
     }
 }
@@ -167,7 +207,11 @@ impl Link {
         let began = Instant::now();
         self.seen.update(text.as_bytes());
         self.bytes += text.len() as u64;
-        let Emit { text: safe, findings, blocked } = self.window.push(&text);
+        let Emit {
+            text: safe,
+            findings,
+            blocked,
+        } = self.window.push(&text);
         let safe = safe.into_owned();
         self.note(&findings, blocked.is_some());
         self.micros += micros(began);
@@ -176,17 +220,26 @@ impl Link {
 
     fn finish(&mut self) -> Result<String, Blocked> {
         let began = Instant::now();
-        let Emit { text: safe, findings, blocked } = self.window.finish();
+        let Emit {
+            text: safe,
+            findings,
+            blocked,
+        } = self.window.finish();
         self.note(&findings, blocked.is_some());
         self.micros += micros(began);
-        self.leave(Cow::Borrowed(""), safe.into_owned()).map(Cow::into_owned)
+        self.leave(Cow::Borrowed(""), safe.into_owned())
+            .map(Cow::into_owned)
     }
 
     fn whole<'t>(&mut self, text: Cow<'t, str>) -> Result<Cow<'t, str>, Blocked> {
         let began = Instant::now();
         self.seen.update(text.as_bytes());
         self.bytes += text.len() as u64;
-        let Verdict { findings, blocked, masked } = self.check.words.scan(&text);
+        let Verdict {
+            findings,
+            blocked,
+            masked,
+        } = self.check.words.scan(&text);
         self.note(&findings, blocked.is_some());
         self.micros += micros(began);
         match masked {
@@ -219,7 +272,13 @@ impl Link {
         Ok(Cow::Owned(safe))
     }
 
-    fn entry(self, choice: u32, channel: Channel, delivery: Delivery, nothing_delivered: bool) -> Entry {
+    fn entry(
+        self,
+        choice: u32,
+        channel: Channel,
+        delivery: Delivery,
+        nothing_delivered: bool,
+    ) -> Entry {
         let observed = !self.check.post_call;
         let outcome = match (observed, self.blocked, self.edited) {
             (true, ..) => Outcome::Observed,
@@ -229,7 +288,10 @@ impl Link {
         };
         Entry {
             check: self.check.name.clone(),
-            side: Side::Answer { choice, channel: name(channel) },
+            side: Side::Answer {
+                choice,
+                channel: name(channel),
+            },
             outcome,
             seen: Some(self.seen.finish()),
             left: (!observed && !nothing_delivered).then(|| self.left.finish()),

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use guard::Check as _;
 use llm::edit::Edits;
 use llm::openai::Target;
+use llm::scan::Doc;
+use llm::transcript::Part;
 
 use super::coverage::{Entry, Outcome, Side, count_finding};
-use super::inspect::Request;
+use super::inspect::{Body, Request};
 use crate::app::Snapshot;
 use crate::checks::{Check, Selected};
-use crate::config::OpaqueParts;
+use crate::config::{OpaqueParts, ProviderRetention};
 use crate::digest::{Digest, DigestKey, Purpose};
 use crate::error::Error;
 use crate::proxy::facts::Destination;
@@ -42,12 +44,22 @@ pub(crate) fn check_request(
 ) -> RequestChecks {
     let doc = request.body.doc();
     let transcript = request.body.transcript();
-    let mut texts: Vec<Cow<'_, str>> = transcript.texts.iter().map(|text| text.decode(doc)).collect();
+    let mut texts: Vec<Cow<'_, str>> = transcript
+        .texts
+        .iter()
+        .map(|text| text.decode(doc))
+        .collect();
     let mut changed = vec![false; texts.len()];
-    let mut run = Run { digests, seen: digest_of(digests, &texts), coverage: Vec::new(), blocked: None };
+    let mut run = Run {
+        digests,
+        seen: digest_of(digests, &texts),
+        coverage: Vec::new(),
+        blocked: None,
+    };
     let mut opened_switches = Vec::new();
     for (name, reason) in &selected.not_run {
-        run.coverage.push(Entry::not_run(name.clone(), Side::Request, reason));
+        run.coverage
+            .push(Entry::not_run(name.clone(), Side::Request, reason));
         opened_switches.push("inactive_checks");
     }
     for check in &selected.checks {
@@ -59,21 +71,34 @@ pub(crate) fn check_request(
     let not_inspected = opaque_kinds(transcript);
     let blocked_by = run.blocked.clone();
     let refused = match (&run.blocked, not_inspected.first()) {
-        (Some(check), _) => Some(Error::Blocked { check: check.to_string(), reason: "a blocked word was found".to_owned() }),
-        (None, Some(kind)) if snapshot.config.opaque_parts == OpaqueParts::Block && !selected.checks.is_empty() => {
+        (Some(check), _) => Some(Error::Blocked {
+            check: check.to_string(),
+            reason: "a blocked word was found".to_owned(),
+        }),
+        (None, Some(kind))
+            if snapshot.config.opaque_parts == OpaqueParts::Block
+                && !selected.checks.is_empty() =>
+        {
             Some(Error::NotInspectable { kind: kind.clone() })
         }
         _ => None,
     };
-    if refused.is_none() && !not_inspected.is_empty() {
+    if refused.is_none() && !not_inspected.is_empty() && !selected.checks.is_empty() {
         opened_switches.push("opaque_parts");
     }
     let sent_text = refused.is_none().then_some(run.seen);
     let body = match refused {
         Some(error) => Err(error),
-        None => render(request, destination, &texts, &changed),
+        None => render(snapshot, request, destination, &texts, &changed),
     };
-    RequestChecks { body, coverage: run.coverage, sent_text, not_inspected, opened_switches, blocked_by }
+    RequestChecks {
+        body,
+        coverage: run.coverage,
+        sent_text,
+        not_inspected,
+        opened_switches,
+        blocked_by,
+    }
 }
 
 struct Run<'a> {
@@ -85,7 +110,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn request_side(&mut self, check: &Arc<Check>, texts: &mut [Cow<'_, str>], changed: &mut [bool]) {
+    fn request_side(
+        &mut self,
+        check: &Arc<Check>,
+        texts: &mut [Cow<'_, str>],
+        changed: &mut [bool],
+    ) {
         if !(check.pre_call || check.during_call || check.logging_only) {
             return;
         }
@@ -146,24 +176,57 @@ pub(crate) fn digest_of(digests: &DigestKey, texts: &[Cow<'_, str>]) -> Digest {
 }
 
 fn opaque_kinds(transcript: &llm::transcript::Transcript) -> Vec<String> {
-    let mut kinds: Vec<String> = transcript.opaque.iter().map(|part| part.kind.as_str().to_owned()).collect();
+    let mut kinds: Vec<String> = transcript
+        .opaque
+        .iter()
+        .map(|part| part.kind.as_str().to_owned())
+        .collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
 }
 
 /// The body for the provider: structural edits and every changed text, in one pass over the received bytes.
-fn render(request: &Request, destination: &Destination, texts: &[Cow<'_, str>], changed: &[bool]) -> Result<Bytes, Error> {
+fn render(
+    snapshot: &Snapshot,
+    request: &Request,
+    destination: &Destination,
+    texts: &[Cow<'_, str>],
+    changed: &[bool],
+) -> Result<Bytes, Error> {
     let doc = request.body.doc();
     let Some(provider) = destination.deployment.profile else {
         return Ok(request.received.clone());
     };
-    let mut edits: Edits = request.body.upstream_edits(&Target { model: &destination.upstream_model, provider });
+    let mut edits: Edits = request.body.upstream_edits(&Target {
+        model: &destination.upstream_model,
+        provider,
+    });
+    if snapshot.config.provider_retention == ProviderRetention::None
+        && matches!(request.body, Body::Chat(_))
+    {
+        edits
+            .set_member(doc.root(), "store", *b"false")
+            .map_err(|_| Error::Internal)?;
+    }
     let originals = &request.body.transcript().texts;
     for ((original, text), changed) in originals.iter().zip(texts).zip(changed) {
         if *changed {
-            edits.replace_text(doc.node(original.node), text).map_err(|_| Error::Internal)?;
+            edits
+                .replace_text(doc.node(original.node), text)
+                .map_err(|_| Error::Internal)?;
         }
     }
-    edits.apply(doc).map_err(|_| Error::Internal)
+    let body = edits.apply(doc).map_err(|_| Error::Internal)?;
+    let renamed = originals
+        .iter()
+        .zip(changed)
+        .any(|(original, changed)| *changed && original.origin.part == Part::Key);
+    // Two masked member names of one object may have become equal, which no receiver reads the same way.
+    if renamed && Doc::parse(body.clone(), &snapshot.scan).is_err() {
+        return Err(Error::NotInspectable {
+            kind: "member names that collide when masked".to_owned(),
+        });
+    }
+    Ok(body)
 }

@@ -125,7 +125,14 @@ impl Entry {
         });
         entry.insert("findings", findings.collect::<Vec<_>>());
         if let Some(delivery) = self.delivery {
-            entry.insert("delivery", if delivery == Delivery::Buffered { "buffered" } else { "windowed" });
+            entry.insert(
+                "delivery",
+                if delivery == Delivery::Buffered {
+                    "buffered"
+                } else {
+                    "windowed"
+                },
+            );
         }
         if let Some(reason) = self.reason {
             entry.insert("reason", reason);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use llm::openai::stream::{Chunk, Event, Head};
-use llm::openai::{Channel, Output};
+use llm::openai::Channel;
+use llm::openai::relay::{Piece, Read, Relay};
+use llm::openai::stream::{Chunk, Head};
 use llm::scan::Limits;
 use llm::sse::Frame;
 
@@ -37,7 +37,7 @@ pub(crate) struct Events {
     /// Model name the client asked for.
     requested: Arc<str>,
     include_usage: bool,
-    limits: Limits,
+    relay: Relay,
     /// Credentials of the deployment, for error texts.
     secrets: Vec<String>,
     response: Running,
@@ -52,12 +52,22 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(call: &Call, channels: Channels, include_usage: bool, limits: Limits, secrets: Vec<String>) -> Self {
+    pub(crate) fn new(
+        call: &Call,
+        channels: Channels,
+        include_usage: bool,
+        limits: Limits,
+        secrets: Vec<String>,
+    ) -> Self {
+        let requested: Arc<str> = call.facts().map_or_else(
+            || Arc::from(""),
+            |facts| facts.destination.requested.clone(),
+        );
         Self {
             channels,
-            requested: call.facts().map_or_else(|| Arc::from(""), |facts| facts.destination.requested.clone()),
+            relay: Relay::new(&requested, include_usage, limits),
+            requested,
             include_usage,
-            limits,
             secrets,
             response: call.app().digests.begin("", Purpose::Response),
             delivered_bytes: 0,
@@ -81,35 +91,67 @@ impl Events {
     }
 
     /// Processes one frame of the provider.
-    pub(crate) fn frame(&mut self, frame: Frame, call: &mut Call, out: &mut BytesMut) -> Step {
+    pub(crate) fn frame(&mut self, frame: Frame, call: &mut Call, out: &mut Vec<u8>) -> Step {
         // Comments and events without data are the provider's own keep-alive; ours are independent of them.
-        let Some(data) = frame.data else { return Step::More };
-        match Event::parse(data, &self.limits) {
-            Err(error) => Step::Failed(
-                Error::UpstreamInvalid(format!("an event is not valid JSON: {} at byte {}", error.kind.as_str(), error.offset)),
-                "upstream_invalid",
-            ),
-            Ok(Event::Done) => Step::Done,
-            Ok(Event::Error(error)) => {
-                let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
-                let message = error.message().map_or_else(|| "the provider reported an error".to_owned(), |text| scrub(&text, &secrets));
-                let code = error.code().map(|code| scrub(&code, &secrets));
-                Step::Failed(
-                    Error::Upstream { status: 500, provider: "OpenAI", message, code, param: None, retry_after: None },
-                    "upstream_error",
-                )
+        let Some(data) = frame.data else {
+            return Step::More;
+        };
+        let step = match self.relay.read(data) {
+            Err(error) => {
+                let what = format!(
+                    "an event is not valid JSON: {} at byte {}",
+                    error.kind.as_str(),
+                    error.offset
+                );
+                return Step::Failed(Error::UpstreamInvalid(what), "upstream_invalid");
             }
-            Ok(Event::Chunk(chunk)) => match self.chunk(&chunk, &frame.raw, call, out) {
-                Ok(step) => step,
-                Err(Blocked(check)) => {
-                    self.blocked_before_delivery = !self.has_delivered();
-                    Step::Blocked(check)
-                }
-            },
-        }
+            Ok(Read::Done) => return Step::Done,
+            Ok(Read::Error(error)) => return self.upstream_error(&error),
+            Ok(Read::Piece(piece)) => self.piece(&piece, out),
+            Ok(Read::Chunk(chunk)) => self.chunk(&chunk, &frame.raw, call, out),
+        };
+        step.unwrap_or_else(|Blocked(check)| {
+            self.blocked_before_delivery = !self.has_delivered();
+            Step::Blocked(check)
+        })
     }
 
-    fn chunk(&mut self, chunk: &Chunk, raw: &[u8], call: &mut Call, out: &mut BytesMut) -> Result<Step, Blocked> {
+    fn upstream_error(&self, error: &llm::openai::stream::UpstreamError) -> Step {
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        let message = error.message().map_or_else(
+            || "the provider reported an error".to_owned(),
+            |text| scrub(&text, &secrets),
+        );
+        let error = Error::Upstream {
+            status: 500,
+            provider: "OpenAI",
+            message,
+            code: error.code().map(|code| scrub(&code, &secrets)),
+            param: None,
+            retry_after: None,
+        };
+        Step::Failed(error, "upstream_error")
+    }
+
+    /// One piece of text and nothing else: the common event.
+    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) -> Result<Step, Blocked> {
+        let text = piece.text();
+        self.collect_tool(piece.choice, piece.channel, &text);
+        let safe = self.channels.push(piece.choice, piece.channel, &text)?;
+        let changed = (safe != text).then_some(safe);
+        let before = out.len();
+        piece.write(changed.as_deref(), out);
+        self.delivered(before, out);
+        Ok(Step::More)
+    }
+
+    fn chunk(
+        &mut self,
+        chunk: &Chunk,
+        raw: &[u8],
+        call: &mut Call,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Blocked> {
         if let Some(facts) = call.facts_mut() {
             let usage = chunk.usage();
             if !matches!(usage, Ok(None)) {
@@ -130,7 +172,7 @@ impl Events {
         let mut texts = Vec::with_capacity(chunk.outputs().len());
         for output in chunk.outputs() {
             let text = output.decode(chunk.doc());
-            self.collect_tool(output, &text);
+            self.collect_tool(output.choice, output.channel, &text);
             let safe = match output.channel.is_incremental() {
                 true => self.channels.push(output.choice, output.channel, &text)?,
                 false => self.channels.whole(output.choice, output.channel, &text)?,
@@ -140,7 +182,7 @@ impl Events {
         for choice in finished {
             self.tails(Some(choice), Some((chunk, &mut texts)), out)?;
         }
-        let mut edits = chunk.client_edits(&self.requested, self.include_usage);
+        let mut edits = self.relay.edits(chunk);
         for (output, text) in chunk.outputs().iter().zip(&texts) {
             if let Some(text) = text {
                 chunk.replace_output(&mut edits, output, text);
@@ -151,13 +193,18 @@ impl Events {
         }
         // An event that needs no change goes out as it came.
         let data_length = chunk.doc().bytes().len();
-        if edits.is_empty() && raw.len() == data_length + 8 && raw.starts_with(b"data: ") && raw.ends_with(b"\n\n") {
+        if edits.is_empty()
+            && raw.len() == data_length + 8
+            && raw.starts_with(b"data: ")
+            && raw.ends_with(b"\n\n")
+        {
             self.deliver(raw, out);
             return Ok(Step::More);
         }
-        match chunk.render(&edits) {
-            Ok(frame) => {
-                self.deliver(&frame, out);
+        let before = out.len();
+        match self.relay.write_chunk(chunk, &edits, out) {
+            Ok(()) => {
+                self.delivered(before, out);
                 Ok(Step::More)
             }
             Err(_) => Ok(Step::Failed(Error::Internal, "internal")),
@@ -165,7 +212,7 @@ impl Events {
     }
 
     /// Delivers what the checks still hold back.
-    pub(crate) fn flush(&mut self, out: &mut BytesMut) -> Result<(), Arc<str>> {
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Arc<str>> {
         self.tails(None, None, out).map_err(|Blocked(check)| {
             self.blocked_before_delivery = !self.has_delivered();
             check
@@ -178,22 +225,29 @@ impl Events {
         &mut self,
         choice: Option<u32>,
         mut ending: Option<(&Chunk, &mut Vec<Option<String>>)>,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     ) -> Result<(), Blocked> {
         if !self.channels.edits() {
             return Ok(());
         }
         for (choice, channel, tail) in self.channels.finish(choice)? {
             if let Some((chunk, texts)) = &mut ending {
-                let at = chunk.outputs().iter().rposition(|output| output.choice == choice && output.channel == channel);
+                let at = chunk
+                    .outputs()
+                    .iter()
+                    .rposition(|output| output.choice == choice && output.channel == channel);
                 let output = at.and_then(|at| chunk.outputs().get(at));
                 let text = at.and_then(|at| texts.get_mut(at));
                 if let (Some(output), Some(text)) = (output, text) {
-                    text.get_or_insert_with(|| output.decode(chunk.doc()).into_owned()).push_str(&tail);
+                    text.get_or_insert_with(|| output.decode(chunk.doc()).into_owned())
+                        .push_str(&tail);
                     continue;
                 }
             }
-            let frame = self.head.as_ref().and_then(|head| head.text_frame(choice, channel, &tail));
+            let frame = self
+                .head
+                .as_ref()
+                .and_then(|head| head.text_frame(choice, channel, &tail));
             if let Some(frame) = frame {
                 self.deliver(&frame, out);
             }
@@ -201,16 +255,27 @@ impl Events {
         Ok(())
     }
 
-    fn deliver(&mut self, frame: &[u8], out: &mut BytesMut) {
-        self.response.update(frame);
-        self.delivered_bytes += frame.len() as u64;
+    fn deliver(&mut self, frame: &[u8], out: &mut Vec<u8>) {
+        let before = out.len();
         out.extend_from_slice(frame);
+        self.delivered(before, out);
+    }
+
+    /// Accounts for what was appended to `out` from `before` on.
+    fn delivered(&mut self, before: usize, out: &[u8]) {
+        let new = out.get(before..).unwrap_or_default();
+        self.response.update(new);
+        self.delivered_bytes += new.len() as u64;
     }
 
     /// Notes which choices exist and which finish with this chunk; gives the latter.
     fn note_choices(&mut self, chunk: &Chunk) -> Vec<u32> {
         for output in chunk.outputs() {
-            if !self.choices.iter().any(|(choice, _)| *choice == output.choice) {
+            if !self
+                .choices
+                .iter()
+                .any(|(choice, _)| *choice == output.choice)
+            {
                 self.choices.push((output.choice, false));
             }
         }
@@ -226,26 +291,40 @@ impl Events {
         finished
     }
 
-    fn collect_tool(&mut self, output: &Output, text: &str) {
-        let (Channel::ToolName(index) | Channel::ToolArguments(index)) = output.channel else { return };
-        let key = (output.choice, index);
+    fn collect_tool(&mut self, choice: u32, channel: Channel, text: &str) {
+        let (Channel::ToolName(index) | Channel::ToolArguments(index)) = channel else {
+            return;
+        };
+        let key = (choice, index);
         let at = match self.tools.iter().position(|(known, _)| *known == key) {
             Some(at) => at,
             None if self.tools.len() < MOST_TOOLS => {
-                self.tools.push((key, AskedTool { name: String::new(), arguments: String::new() }));
+                self.tools.push((
+                    key,
+                    AskedTool {
+                        name: String::new(),
+                        arguments: String::new(),
+                    },
+                ));
                 self.tools.len() - 1
             }
             None => return,
         };
         if let Some((_, tool)) = self.tools.get_mut(at) {
-            let to = if matches!(output.channel, Channel::ToolName(_)) { &mut tool.name } else { &mut tool.arguments };
+            let to = if matches!(channel, Channel::ToolName(_)) {
+                &mut tool.name
+            } else {
+                &mut tool.arguments
+            };
             to.push_str(text);
         }
     }
 
     /// Hands everything that was learned over to the call's facts.
     pub(crate) fn report(self, call: &mut Call) {
-        let Some(facts) = call.facts_mut() else { return };
+        let Some(facts) = call.facts_mut() else {
+            return;
+        };
         facts.finish_reasons = self.finish_reasons;
         facts.asked_tools = self.tools.into_iter().map(|(_, tool)| tool).collect();
         facts.delivered_bytes = self.delivered_bytes;

@@ -59,7 +59,13 @@ pub(crate) fn checkpoint(headers: &mut HeaderMap, app: &App) {
 /// `<size>:<first 16 hexadecimal characters of the root>`.
 pub(crate) fn checkpoint_text(app: &App) -> Option<String> {
     let checkpoint = app.ledger.checkpoint()?;
-    let root: String = checkpoint.root.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let root: String = checkpoint
+        .root
+        .0
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Some(format!("{}:{root}", checkpoint.size))
 }
 

@@ -89,25 +89,43 @@ pub(crate) async fn inspect(
     body: Incoming,
 ) -> Result<Request, Error> {
     let limits = &snapshot.config.limits;
-    let received = read::whole(body, limits.max_request_bytes, limits.body_idle_timeout).await.map_err(|error| match error {
-        ReadError::TooLarge => Error::BodyTooLarge { limit: limits.max_request_bytes },
-        ReadError::Timeout => Error::BodyTimeout { seconds: limits.body_idle_timeout.as_secs() },
-        ReadError::Incomplete => Error::BodyIncomplete,
-    })?;
-    let body = parse(snapshot, route, received.clone()).map_err(|error| public(error, route_name, limits.max_request_bytes))?;
+    let received = read::whole(body, limits.max_request_bytes, limits.body_idle_timeout)
+        .await
+        .map_err(|error| match error {
+            ReadError::TooLarge => Error::BodyTooLarge {
+                limit: limits.max_request_bytes,
+            },
+            ReadError::Timeout => Error::BodyTimeout {
+                seconds: limits.body_idle_timeout.as_secs(),
+            },
+            ReadError::Incomplete => Error::BodyIncomplete,
+        })?;
+    let body = parse(snapshot, route, received.clone())
+        .map_err(|error| public(error, route_name, limits.max_request_bytes))?;
     if snapshot.config.strict_fields {
         strict(&body)?;
     }
     let model = match body.model() {
         Some(model) => model.to_owned(),
-        None => path_model.as_deref().map(percent_decoded).unwrap_or_else(|| "None".to_owned()),
+        None => path_model
+            .as_deref()
+            .map(percent_decoded)
+            .unwrap_or_else(|| "None".to_owned()),
     };
-    Ok(Request { body, received, model, arrival: arrival.0, started: arrival.1 })
+    Ok(Request {
+        body,
+        received,
+        model,
+        arrival: arrival.0,
+        started: arrival.1,
+    })
 }
 
 fn parse(snapshot: &Snapshot, route: RouteId, received: Bytes) -> Result<Body, RequestError> {
     match route {
-        RouteId::Embeddings => embeddings::Request::parse(received, &snapshot.scan).map(Body::Embeddings),
+        RouteId::Embeddings => {
+            embeddings::Request::parse(received, &snapshot.scan).map(Body::Embeddings)
+        }
         _ => chat::Request::parse(received, &snapshot.scan).map(Body::Chat),
     }
 }
@@ -120,7 +138,9 @@ fn strict(body: &Body) -> Result<(), Error> {
     match unknown {
         None => Ok(()),
         Some(field) => Err(Error::InvalidField {
-            message: format!("'{field}' is not a known parameter, and this gateway accepts known parameters only."),
+            message: format!(
+                "'{field}' is not a known parameter, and this gateway accepts known parameters only."
+            ),
             field,
             status: 400,
             kind: "invalid_request_error",
@@ -133,13 +153,25 @@ fn public(error: RequestError, route: &'static str, limit: usize) -> Error {
     let kind = error.error_type();
     let field = error.param.unwrap_or_default();
     match error.kind {
-        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject if status == 413 => Error::BodyTooLarge { limit },
-        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject => Error::InvalidJson(error.message),
-        RequestErrorKind::Refused => Error::RefusedField { field },
-        RequestErrorKind::Missing => {
-            Error::InvalidField { message: format!("{route}: {}", error.message), field, status, kind }
+        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject if status == 413 => {
+            Error::BodyTooLarge { limit }
         }
-        _ => Error::InvalidField { message: error.message, field, status, kind },
+        RequestErrorKind::Json(_) | RequestErrorKind::NotAnObject => {
+            Error::InvalidJson(error.message)
+        }
+        RequestErrorKind::Refused => Error::RefusedField { field },
+        RequestErrorKind::Missing => Error::InvalidField {
+            message: format!("{route}: {}", error.message),
+            field,
+            status,
+            kind,
+        },
+        _ => Error::InvalidField {
+            message: error.message,
+            field,
+            status,
+            kind,
+        },
     }
 }
 
@@ -149,7 +181,10 @@ pub(crate) fn percent_decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let hex = (byte == b'%')
-            .then(|| tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()))
+            .then(|| {
+                tail.get(..2)
+                    .and_then(|pair| std::str::from_utf8(pair).ok())
+            })
             .flatten()
             .and_then(|pair| u8::from_str_radix(pair, 16).ok());
         match hex {

@@ -51,20 +51,44 @@ pub(crate) async fn open(
     headers: &http::HeaderMap,
     reserved: Reserved,
 ) -> Result<Opened, Error> {
-    let Reserved { admitted, parallel, settle } = reserved;
+    let Reserved {
+        admitted,
+        parallel,
+        settle,
+    } = reserved;
     let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
     let payload = super::recover::payload(&admitted, route);
-    let opening = app.ledger.open(settle, Intent { id, opened_at: admitted.request.arrival, payload });
+    let opening = app.ledger.open(
+        settle,
+        Intent {
+            id,
+            opened_at: admitted.request.arrival,
+            payload,
+        },
+    );
     // The commit runs on its own thread now; the checks run here.
     let mut facts = facts(app, snapshot, route, headers, id, &admitted);
-    let checks = check::check_request(snapshot, &app.digests, &admitted.request, &admitted.destination, &admitted.selected);
+    let checks = check::check_request(
+        snapshot,
+        &app.digests,
+        &admitted.request,
+        &admitted.destination,
+        &admitted.selected,
+    );
     facts.timings.checked = facts.elapsed();
     let opened = opening.await.map_err(|error| {
         tracing::error!(%error, "intent refused");
         Error::AuditUnavailable
     })?;
     facts.timings.opened = facts.elapsed();
-    let RequestChecks { body, coverage, sent_text, not_inspected, opened_switches, blocked_by } = checks;
+    let RequestChecks {
+        body,
+        coverage,
+        sent_text,
+        not_inspected,
+        opened_switches,
+        blocked_by,
+    } = checks;
     facts.coverage = coverage;
     facts.sent_text_digest = sent_text;
     facts.not_inspected = not_inspected;
@@ -72,7 +96,12 @@ pub(crate) async fn open(
     facts.destination = admitted.destination;
     let call = Call::new(app.clone(), opened, parallel, facts);
     match body {
-        Ok(body) => Ok(Opened::Checked(Box::new(Checked { call, request: admitted.request, body, selected: admitted.selected }))),
+        Ok(body) => Ok(Opened::Checked(Box::new(Checked {
+            call,
+            request: admitted.request,
+            body,
+            selected: admitted.selected,
+        }))),
         Err(error) => {
             let end = match blocked_by {
                 Some(check) => super::facts::End::Blocked(check),
@@ -93,15 +122,34 @@ fn facts(
     admitted: &super::admit::Admitted,
 ) -> Facts {
     let request = &admitted.request;
-    let label = |text: &str| app.digests.digest(admitted.caller.tenant(), Purpose::Label, text.as_bytes()).uuid();
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
-    let session = ["x-session-id", "x-litellm-session-id", "x-claude-code-session-id"].into_iter().find_map(header);
+    let label = |text: &str| {
+        app.digests
+            .digest(admitted.caller.tenant(), Purpose::Label, text.as_bytes())
+            .uuid()
+    };
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| !text.is_empty())
+    };
+    let session = [
+        "x-session-id",
+        "x-litellm-session-id",
+        "x-claude-code-session-id",
+    ]
+    .into_iter()
+    .find_map(header);
     Facts {
         id,
         arrival: request.arrival,
         started: request.started,
         route,
-        call_type: if matches!(request.body, Body::Chat(_)) { "chat" } else { "embedding" },
+        call_type: if matches!(request.body, Body::Chat(_)) {
+            "chat"
+        } else {
+            "embedding"
+        },
         stream: request.body.is_stream(),
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
@@ -133,7 +181,10 @@ fn facts(
         asked_tools: Vec::new(),
         finish_reasons: Vec::new(),
         attempts: Vec::new(),
-        timings: Timings { inspected: u64::try_from(request.started.elapsed().as_micros()).unwrap_or(0), ..Timings::default() },
+        timings: Timings {
+            inspected: u64::try_from(request.started.elapsed().as_micros()).unwrap_or(0),
+            ..Timings::default()
+        },
         content: content(snapshot, &request.body),
         opened_switches: Vec::new(),
     }
@@ -141,12 +192,16 @@ fn facts(
 
 fn content(snapshot: &Snapshot, body: &Body) -> Content {
     let request = match body {
-        Body::Chat(chat) if snapshot.config.content_mode == ContentMode::Full => {
-            chat.last_user_text().map(std::borrow::Cow::into_owned).unwrap_or_default()
-        }
+        Body::Chat(chat) if snapshot.config.content_mode == ContentMode::Full => chat
+            .last_user_text()
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default(),
         _ => String::new(),
     };
-    Content { request, answer: String::new() }
+    Content {
+        request,
+        answer: String::new(),
+    }
 }
 
 /// Digest of the canonical `messages` as the client sent them: keyed, or the reference's plain SHA3-256 by setting.

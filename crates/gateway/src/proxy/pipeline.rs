@@ -39,7 +39,8 @@ pub(crate) async fn run(
     };
     let key_id = caller.key_id().as_str().to_owned();
     let refuse = |error: Error| app.refuse(error, name, Some(&key_id));
-    let request = match inspect::inspect(&snapshot, route.id, name, path_model, arrival, body).await {
+    let request = match inspect::inspect(&snapshot, route.id, name, path_model, arrival, body).await
+    {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };

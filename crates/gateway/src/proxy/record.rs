@@ -4,7 +4,10 @@
 //! digests only. Mode `full` adds the last user message and the answer's text in clear.
 
 use capsule::json::{Object, Value};
-use capsule::{Authority, Capsule, CapsuleType, Context, DecisionOption, Execution, Outcome, Reasoning, ToolCall, Trigger};
+use capsule::{
+    Authority, Capsule, CapsuleType, Context, DecisionOption, Execution, Outcome, Reasoning,
+    ToolCall, Trigger,
+};
 
 use super::facts::{AskedTool, End, Facts, UsageSource};
 use crate::app::LedgerInfo;
@@ -48,7 +51,11 @@ fn trigger(facts: &Facts) -> Trigger {
         trigger_type: "user_request".into(),
         source: facts.route.to_owned(),
         timestamp: facts.arrival,
-        request: if is_full(facts) { facts.content.request.clone() } else { String::new() },
+        request: if is_full(facts) {
+            facts.content.request.clone()
+        } else {
+            String::new()
+        },
         correlation_id: facts.labels.trace.clone(),
         user_id: facts.labels.user.clone(),
     }
@@ -73,7 +80,10 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
     env.insert("ledger", ledger.id.as_ref());
     env.insert("model_group", facts.destination.group.as_ref());
     if !facts.not_inspected.is_empty() {
-        env.insert("not_inspected", list(facts.not_inspected.iter().map(String::as_str)));
+        env.insert(
+            "not_inspected",
+            list(facts.not_inspected.iter().map(String::as_str)),
+        );
     }
     env.insert("observed", true);
     if !facts.opened_switches.is_empty() {
@@ -88,24 +98,34 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
         ("sent_digest", facts.sent_digest),
         ("sent_text_digest", facts.sent_text_digest),
     ] {
-        env.insert(key, digest.map_or(Value::Null, |digest| digest.hex().into()));
+        env.insert(
+            key,
+            digest.map_or(Value::Null, |digest| digest.hex().into()),
+        );
     }
     env.insert("stream", facts.stream);
     env.insert("team", Value::Null);
     env.insert("tenant", facts.tenant.as_str());
     env.insert("version", env!("CARGO_PKG_VERSION"));
-    Context { agent_id: ledger.host.to_string(), session_id: facts.labels.session.clone(), environment: env }
+    Context {
+        agent_id: ledger.host.to_string(),
+        session_id: facts.labels.session.clone(),
+        environment: env,
+    }
 }
 
 fn reasoning(facts: &Facts) -> Reasoning {
     let destination = &facts.destination;
-    let options = destination.considered.iter().map(|(id, rejected)| DecisionOption {
-        id: id.clone(),
-        description: format!("deployment {id}"),
-        selected: rejected.is_none(),
-        rejection_reason: rejected.unwrap_or_default().to_owned(),
-        ..DecisionOption::default()
-    });
+    let options = destination
+        .considered
+        .iter()
+        .map(|(id, rejected)| DecisionOption {
+            id: id.clone(),
+            description: format!("deployment {id}"),
+            selected: rejected.is_none(),
+            rejection_reason: rejected.unwrap_or_default().to_owned(),
+            ..DecisionOption::default()
+        });
     Reasoning {
         analysis: "deployment chosen by the router".to_owned(),
         options: options.collect(),
@@ -118,13 +138,21 @@ fn reasoning(facts: &Facts) -> Reasoning {
 }
 
 fn authority(facts: &Facts, end: &End) -> Authority {
-    let chain: Vec<Object> = facts.coverage.iter().map(super::coverage::Entry::to_object).collect();
+    let chain: Vec<Object> = facts
+        .coverage
+        .iter()
+        .map(super::coverage::Entry::to_object)
+        .collect();
     let policy_reference = match end {
         End::Blocked(check) => Some(check.to_string()),
         _ => facts.coverage.first().map(|entry| entry.check.to_string()),
     };
     Authority {
-        authority_type: if policy_reference.is_some() { "policy".into() } else { "autonomous".into() },
+        authority_type: if policy_reference.is_some() {
+            "policy".into()
+        } else {
+            "autonomous".into()
+        },
         policy_reference,
         chain,
         ..Authority::default()
@@ -147,7 +175,10 @@ fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros:
     });
     let mut result = Object::new();
     result.insert("attempts", Value::Array(attempts.collect()));
-    result.insert("finish_reasons", list(facts.finish_reasons.iter().map(String::as_str)));
+    result.insert(
+        "finish_reasons",
+        list(facts.finish_reasons.iter().map(String::as_str)),
+    );
     let provider_call = ToolCall {
         tool: format!("llm.{}", facts.call_type),
         arguments,
@@ -158,7 +189,12 @@ fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros:
     };
     let mut tool_calls = Vec::with_capacity(1 + facts.asked_tools.len());
     tool_calls.push(provider_call);
-    tool_calls.extend(facts.asked_tools.iter().map(|tool| asked_tool(tool, digests, is_full(facts))));
+    tool_calls.extend(
+        facts
+            .asked_tools
+            .iter()
+            .map(|tool| asked_tool(tool, digests, is_full(facts))),
+    );
     let mut resources = usage(facts, cost, micros);
     let mut timings = Object::new();
     timings.insert("checked", facts.timings.checked);
@@ -168,7 +204,11 @@ fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros:
     timings.insert("opened", facts.timings.opened);
     timings.insert("total", micros);
     resources.insert("stage_micros", timings);
-    Execution { tool_calls, duration_ms: micros / 1000, resources_used: resources }
+    Execution {
+        tool_calls,
+        duration_ms: micros / 1000,
+        resources_used: resources,
+    }
 }
 
 /// A tool that the model asked for. Its name and arguments are model output, so digests except in mode `full`.
@@ -177,10 +217,24 @@ fn asked_tool(tool: &AskedTool, digests: &DigestKey, full: bool) -> ToolCall {
     if full {
         arguments.insert("arguments", tool.arguments.as_str());
     }
-    arguments.insert("arguments_digest", digests.digest("", Purpose::Tool, tool.arguments.as_bytes()).hex());
-    arguments.insert("name_digest", digests.digest("", Purpose::Tool, tool.name.as_bytes()).hex());
+    arguments.insert(
+        "arguments_digest",
+        digests
+            .digest("", Purpose::Tool, tool.arguments.as_bytes())
+            .hex(),
+    );
+    arguments.insert(
+        "name_digest",
+        digests
+            .digest("", Purpose::Tool, tool.name.as_bytes())
+            .hex(),
+    );
     ToolCall {
-        tool: if full { tool.name.clone() } else { "asked_by_model".to_owned() },
+        tool: if full {
+            tool.name.clone()
+        } else {
+            "asked_by_model".to_owned()
+        },
         arguments,
         result: Value::Null,
         ..ToolCall::default()
@@ -197,7 +251,10 @@ fn usage(facts: &Facts, cost: &Cost, micros: u64) -> Object {
     out.insert("tokens_in", facts.usage.input);
     out.insert("tokens_out", facts.usage.output);
     if facts.usage_source != UsageSource::None {
-        out.insert("usage_estimated", facts.usage_source == UsageSource::Estimated);
+        out.insert(
+            "usage_estimated",
+            facts.usage_source == UsageSource::Estimated,
+        );
     }
     out
 }
@@ -205,7 +262,14 @@ fn usage(facts: &Facts, cost: &Cost, micros: u64) -> Object {
 fn outcome(facts: &Facts, end: &End, cost: &Cost, micros: u64) -> Outcome {
     let group = facts.destination.group.as_ref();
     let result = if is_full(facts) && !facts.content.answer.is_empty() {
-        Value::from(facts.content.answer.chars().take(LONGEST_RESULT).collect::<String>())
+        Value::from(
+            facts
+                .content
+                .answer
+                .chars()
+                .take(LONGEST_RESULT)
+                .collect::<String>(),
+        )
     } else {
         Value::Null
     };

@@ -32,10 +32,17 @@ pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
 fn reservation(admitted: &Admitted) -> Option<i64> {
     let request = &admitted.request;
     let output = match &request.body {
-        Body::Chat(chat) => chat.max_tokens().unwrap_or(DEFAULT_OUTPUT).saturating_mul(chat.n()),
+        Body::Chat(chat) => chat
+            .max_tokens()
+            .unwrap_or(DEFAULT_OUTPUT)
+            .saturating_mul(chat.n()),
         Body::Embeddings(_) => 0,
     };
-    let billed = Billed { input: request.received.len() as u64, output, ..Billed::default() };
+    let billed = Billed {
+        input: request.received.len() as u64,
+        output,
+        ..Billed::default()
+    };
     let cost = admitted.destination.deployment.price.cost(&billed).ok()?;
     cost.amount.map(policy::MicroUsd::micro)
 }
@@ -43,10 +50,25 @@ fn reservation(admitted: &Admitted) -> Option<i64> {
 /// Record and spend of a call whose process died: outcome unknown, cost = the reservation, flagged as estimated.
 pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule, Option<Vec<u8>>) {
     let payload: serde_json::Value = serde_json::from_slice(&intent.payload).unwrap_or_default();
-    let text = |name: &str| payload.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let cost = payload.get("reserved_micro_usd").and_then(serde_json::Value::as_i64);
+    let text = |name: &str| {
+        payload
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let cost = payload
+        .get("reserved_micro_usd")
+        .and_then(serde_json::Value::as_i64);
     let mut env = Object::new();
-    env.insert("cost_source", if cost.is_some() { "reservation" } else { "none" });
+    env.insert(
+        "cost_source",
+        if cost.is_some() {
+            "reservation"
+        } else {
+            "none"
+        },
+    );
     env.insert("deployment", text("deployment"));
     env.insert("key_id", text("key_id"));
     env.insert("model_group", text("group"));
@@ -67,9 +89,16 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
             timestamp: intent.opened_at,
             ..Trigger::default()
         },
-        context: Context { agent_id: host.to_owned(), session_id: None, environment: env },
+        context: Context {
+            agent_id: host.to_owned(),
+            session_id: None,
+            environment: env,
+        },
         authority: Authority::default(),
-        execution: Execution { resources_used: metrics.clone(), ..Execution::default() },
+        execution: Execution {
+            resources_used: metrics.clone(),
+            ..Execution::default()
+        },
         outcome: Outcome {
             status: "unknown".into(),
             result: Value::Null,
@@ -88,7 +117,11 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
         deployment: text("deployment"),
         key: text("key_id"),
         cost_micro_usd: cost,
-        cost_source: if cost.is_some() { CostSource::Reservation } else { CostSource::None },
+        cost_source: if cost.is_some() {
+            CostSource::Reservation
+        } else {
+            CostSource::None
+        },
         estimated: true,
         ..Spend::default()
     };

@@ -31,18 +31,38 @@ struct State {
 
 impl Refusals {
     pub(crate) fn new(per_minute: u32) -> Self {
-        let state = State { window_began: Instant::now(), sealed_in_window: 0, beyond: Counts::new() };
-        Self { per_minute, state: Mutex::new(state) }
+        let state = State {
+            window_began: Instant::now(),
+            sealed_in_window: 0,
+            beyond: Counts::new(),
+        };
+        Self {
+            per_minute,
+            state: Mutex::new(state),
+        }
     }
 
     /// Accounts for one refusal.
-    pub(crate) fn note(&self, app: &Arc<App>, error: &Error, route: &'static str, key_id: Option<&str>) {
+    pub(crate) fn note(
+        &self,
+        app: &Arc<App>,
+        error: &Error,
+        route: &'static str,
+        key_id: Option<&str>,
+    ) {
         let public = error.public();
-        app.metrics.refusals.get_or_create(&WordLabel { code: public.code }).inc();
+        app.metrics
+            .refusals
+            .get_or_create(&WordLabel { code: public.code })
+            .inc();
         if public.blame == Blame::Gateway {
             tracing::warn!(code = public.code, route, "a request was refused");
         }
-        let record = if self.may_seal(route, public.code) { seal(app, error, route, key_id) } else { None };
+        let record = if self.may_seal(route, public.code) {
+            seal(app, error, route, key_id)
+        } else {
+            None
+        };
         if app.access.is_on() {
             app.access.write(Line {
                 time_micros: app.clock.now().micros(),
@@ -94,7 +114,14 @@ impl Refusals {
         env.insert("counts", Value::Array(listed.collect()));
         env.insert("event", "refusals");
         let summary = format!("{total} requests refused beyond the rate of single records");
-        let appended = append(app, CapsuleType::System, "gateway", env, "refusals", summary);
+        let appended = append(
+            app,
+            CapsuleType::System,
+            "gateway",
+            env,
+            "refusals",
+            summary,
+        );
         if appended.is_none_or(|(_, receipt)| receipt.wait().is_err()) {
             // Not recorded: put them back, the next flush tries again.
             let mut state = self.lock();
@@ -110,14 +137,30 @@ fn add(counts: &mut Counts, key: (&'static str, &'static str), more: u64) {
     *count = count.saturating_add(more);
 }
 
-fn seal(app: &Arc<App>, error: &Error, route: &'static str, key_id: Option<&str>) -> Option<String> {
+fn seal(
+    app: &Arc<App>,
+    error: &Error,
+    route: &'static str,
+    key_id: Option<&str>,
+) -> Option<String> {
     let public = error.public();
     let mut env = Object::new();
     env.insert("event", "refusal");
     env.insert("key_id", key_id.map_or(Value::Null, Value::from));
     env.insert("status", u64::from(public.status.as_u16()));
-    let kind = if matches!(error, Error::Auth(_) | Error::MasterKeyDenied) { CapsuleType::Auth } else { CapsuleType::Chat };
-    let (id, receipt) = append(app, kind, route, env, public.code, format!("Refused: {}", public.code))?;
+    let kind = if matches!(error, Error::Auth(_) | Error::MasterKeyDenied) {
+        CapsuleType::Auth
+    } else {
+        CapsuleType::Chat
+    };
+    let (id, receipt) = append(
+        app,
+        kind,
+        route,
+        env,
+        public.code,
+        format!("Refused: {}", public.code),
+    )?;
     // The refusal is answered at once; if the ledger cannot take the record, the refusal joins the counts.
     let app = app.clone();
     tokio::spawn(async move {
@@ -128,7 +171,14 @@ fn seal(app: &Arc<App>, error: &Error, route: &'static str, key_id: Option<&str>
     Some(id)
 }
 
-fn append(app: &App, kind: CapsuleType, source: &str, mut env: Object, code: &str, summary: String) -> Option<(String, ledger::Receipt)> {
+fn append(
+    app: &App,
+    kind: CapsuleType,
+    source: &str,
+    mut env: Object,
+    code: &str,
+    summary: String,
+) -> Option<(String, ledger::Receipt)> {
     let now = app.clock.now();
     let id = ids::call_id(now.micros()).ok()?;
     env.insert("boot", app.ledger_info.boot.as_ref());
@@ -138,9 +188,23 @@ fn append(app: &App, kind: CapsuleType, source: &str, mut env: Object, code: &st
         id,
         capsule_type: kind,
         domain: app.snapshot().config.domain.clone(),
-        trigger: Trigger { trigger_type: "user_request".into(), source: source.to_owned(), timestamp: now, ..Trigger::default() },
-        context: Context { agent_id: app.ledger_info.host.to_string(), session_id: None, environment: env },
-        outcome: Outcome { status: "blocked".into(), summary, error: Some(code.to_owned()), ..Outcome::default() },
+        trigger: Trigger {
+            trigger_type: "user_request".into(),
+            source: source.to_owned(),
+            timestamp: now,
+            ..Trigger::default()
+        },
+        context: Context {
+            agent_id: app.ledger_info.host.to_string(),
+            session_id: None,
+            environment: env,
+        },
+        outcome: Outcome {
+            status: "blocked".into(),
+            summary,
+            error: Some(code.to_owned()),
+            ..Outcome::default()
+        },
         ..Capsule::default()
     };
     let draft = match Draft::new(&capsule) {

@@ -18,11 +18,21 @@ pub(crate) struct Reserved {
 ///
 /// # Errors
 /// 503 while draining or while records wait, 429 at the parallel limit.
-pub(crate) fn reserve(app: &App, snapshot: &Snapshot, admitted: Admitted) -> Result<Reserved, Error> {
+pub(crate) fn reserve(
+    app: &App,
+    snapshot: &Snapshot,
+    admitted: Admitted,
+) -> Result<Reserved, Error> {
     if app.is_draining() {
         return Err(Error::ShuttingDown);
     }
-    let parallel = app.slots.try_take().ok_or(Error::TooManyParallel { limit: snapshot.config.limits.max_parallel as usize })?;
+    let parallel = app.slots.try_take().ok_or(Error::TooManyParallel {
+        limit: snapshot.config.limits.max_parallel as usize,
+    })?;
     let settle = app.ledger.slot().ok_or(Error::Overloaded)?;
-    Ok(Reserved { admitted, parallel, settle })
+    Ok(Reserved {
+        admitted,
+        parallel,
+        settle,
+    })
 }

@@ -15,23 +15,33 @@ use crate::app::App;
 use crate::observe::access::Line;
 use crate::observe::metrics::{ModelLabels, RequestLabels};
 
+/// A dropped call on its way to the settler.
+type Dropped = (Arc<App>, Box<OpenCall>);
+
 /// The thread that settles calls nobody waits for. Its queue is bounded by the settle slots that the calls hold.
 pub(crate) struct Settler {
-    queue: std::sync::Mutex<Option<Sender<(Arc<App>, Box<OpenCall>)>>>,
+    queue: std::sync::Mutex<Option<Sender<Dropped>>>,
 }
 
 impl Settler {
     /// Starts the thread.
     pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (sender, queue) = channel::<(Arc<App>, Box<OpenCall>)>();
-        let thread = std::thread::Builder::new().name("settler".into()).spawn(move || {
-            while let Ok((app, open)) = queue.recv() {
-                let end = open.if_dropped.clone();
-                // Nobody waits; the ledger keeps and retries the record by itself.
-                drop(settle(&app, *open, &end, 499));
-            }
-        })?;
-        Ok((Self { queue: std::sync::Mutex::new(Some(sender)) }, thread))
+        let (sender, queue) = channel::<Dropped>();
+        let thread = std::thread::Builder::new()
+            .name("settler".into())
+            .spawn(move || {
+                while let Ok((app, open)) = queue.recv() {
+                    let end = open.if_dropped.clone();
+                    // Nobody waits; the ledger keeps and retries the record by itself.
+                    drop(settle(&app, *open, &end, 499));
+                }
+            })?;
+        Ok((
+            Self {
+                queue: std::sync::Mutex::new(Some(sender)),
+            },
+            thread,
+        ))
     }
 
     /// Queues a dropped call. After [`Settler::close`] it is settled on the spot.
@@ -41,7 +51,10 @@ impl Settler {
             Err(poisoned) => poisoned.into_inner().clone(),
         };
         let rest = match sender {
-            Some(sender) => sender.send((app.clone(), open)).err().map(|unsent| unsent.0.1),
+            Some(sender) => sender
+                .send((app.clone(), open))
+                .err()
+                .map(|unsent| unsent.0.1),
             None => Some(open),
         };
         if let Some(open) = rest {
@@ -61,10 +74,22 @@ impl Settler {
 
 /// Builds the record, hands it to the ledger with the spend row, gives the slots back, counts and logs.
 pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Option<ledger::Receipt> {
-    let OpenCall { opened, parallel, mut facts, .. } = open;
+    let OpenCall {
+        opened,
+        parallel,
+        mut facts,
+        ..
+    } = open;
     estimate_missing_usage(&mut facts, end);
     let cost = cost(&facts);
-    let capsule = record::build(&facts, end, &cost, &app.ledger_info, &app.digests, opened.number());
+    let capsule = record::build(
+        &facts,
+        end,
+        &cost,
+        &app.ledger_info,
+        &app.digests,
+        opened.number(),
+    );
     let spend = spend(&facts, end, &cost);
     let receipt = match Draft::new(&capsule) {
         Ok(draft) => Some(opened.settle(draft, Some(spend.encode()))),
@@ -83,7 +108,8 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
 
 /// A call that reached a provider costs something even when nobody reported how much.
 fn estimate_missing_usage(facts: &mut Facts, end: &End) {
-    let reached = facts.attempts.iter().any(|attempt| attempt.status != 0) || matches!(end, End::Cut(_));
+    let reached =
+        facts.attempts.iter().any(|attempt| attempt.status != 0) || matches!(end, End::Cut(_));
     if facts.usage_source != UsageSource::None || !reached || matches!(end, End::Failed(_)) {
         return;
     }
@@ -95,20 +121,34 @@ fn estimate_missing_usage(facts: &mut Facts, end: &End) {
 
 fn cost(facts: &Facts) -> Cost {
     if facts.usage_source == UsageSource::None {
-        return Cost { amount: None, source: CostSource::None };
+        return Cost {
+            amount: None,
+            source: CostSource::None,
+        };
     }
     let usage = &facts.usage;
     let billed = Billed {
-        input: usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write),
+        input: usage
+            .input
+            .saturating_sub(usage.cached_input)
+            .saturating_sub(usage.cache_write),
         cached_input: usage.cached_input,
         cache_write: usage.cache_write,
         output: usage.output.saturating_sub(usage.reasoning),
         reasoning: usage.reasoning.min(usage.output),
     };
-    facts.destination.deployment.price.cost(&billed).unwrap_or_else(|error| {
-        tracing::error!(%error, id = %facts.id, "cost could not be computed");
-        Cost { amount: None, source: CostSource::None }
-    })
+    facts
+        .destination
+        .deployment
+        .price
+        .cost(&billed)
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, id = %facts.id, "cost could not be computed");
+            Cost {
+                amount: None,
+                source: CostSource::None,
+            }
+        })
 }
 
 fn spend(facts: &Facts, end: &End, cost: &Cost) -> Spend {
@@ -157,27 +197,46 @@ fn count(app: &App, facts: &Facts, end: &End, cost: &Cost, status: u16) {
         app.metrics.failed.get_or_create(&requests).inc();
     }
     app.metrics.requests.get_or_create(&requests).inc();
-    app.metrics.total_latency.observe(facts.elapsed() as f64 / 1e6);
+    app.metrics
+        .total_latency
+        .observe(facts.elapsed() as f64 / 1e6);
     if facts.timings.head > 0 {
-        app.metrics.provider_latency.observe(facts.timings.head.saturating_sub(facts.timings.checked) as f64 / 1e6);
+        app.metrics
+            .provider_latency
+            .observe(facts.timings.head.saturating_sub(facts.timings.checked) as f64 / 1e6);
     }
     if facts.usage_source != UsageSource::None {
         let model = ModelLabels {
             requested_model: facts.destination.group.clone(),
             model_id: Arc::from(facts.destination.deployment.id.as_str()),
         };
-        app.metrics.tokens_in.get_or_create(&model).inc_by(facts.usage.input);
-        app.metrics.tokens_out.get_or_create(&model).inc_by(facts.usage.output);
+        app.metrics
+            .tokens_in
+            .get_or_create(&model)
+            .inc_by(facts.usage.input);
+        app.metrics
+            .tokens_out
+            .get_or_create(&model)
+            .inc_by(facts.usage.output);
         if let Some(amount) = cost.amount {
-            app.metrics.spend.get_or_create(&model).inc_by(amount.micro() as f64 / 1e6);
+            app.metrics
+                .spend
+                .get_or_create(&model)
+                .inc_by(amount.micro() as f64 / 1e6);
         }
     }
     for entry in &facts.coverage {
-        let labels = crate::observe::metrics::CheckLabels { guardrail_name: entry.check.clone(), status: entry.outcome.word() };
+        let labels = crate::observe::metrics::CheckLabels {
+            guardrail_name: entry.check.clone(),
+            status: entry.outcome.word(),
+        };
         app.metrics.checks.get_or_create(&labels).inc();
     }
     for code in &facts.opened_switches {
-        app.metrics.opened.get_or_create(&crate::observe::metrics::WordLabel { code }).inc();
+        app.metrics
+            .opened
+            .get_or_create(&crate::observe::metrics::WordLabel { code })
+            .inc();
     }
 }
 

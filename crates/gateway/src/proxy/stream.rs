@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
@@ -43,8 +43,16 @@ const TURNS_BEFORE_WRITE: u8 = 2;
 
 /// Answers a streaming call. Before the first event an error still has a status of its own.
 pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
-    let Forwarded { call, request, selected, source, deadline } = forwarded;
-    let Some(facts) = call.facts() else { return reply::error(&Error::Internal, None) };
+    let Forwarded {
+        call,
+        request,
+        selected,
+        source,
+        deadline,
+    } = forwarded;
+    let Some(facts) = call.facts() else {
+        return reply::error(&Error::Internal, None);
+    };
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let limits = &snapshot.config.limits;
     let (source, relayed) = match source {
@@ -53,17 +61,28 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
             drop(call.finish(End::Failed(public.code), public.status.as_u16()));
             return reply::error(&error, Some(&id.to_string()));
         }
-        Source::Mock(text) => (Input::Ready(mock_stream(&request, &call, &text)), http::HeaderMap::new()),
+        Source::Mock(text) => (
+            Input::Ready(mock_stream(&request, &call, &text)),
+            http::HeaderMap::new(),
+        ),
         Source::Provider(response) => {
             let relayed = headers::relayed(response.headers());
             (Input::Provider(response.into_body()), relayed)
         }
     };
     let full = snapshot.config.content_mode == ContentMode::Full;
-    let channels = Channels::new(call.app().digests.clone(), &selected, Delivery::Windowed, full);
+    let channels = Channels::new(
+        call.app().digests.clone(),
+        &selected,
+        Delivery::Windowed,
+        full,
+    );
     let include_usage = matches!(&request.body, inspect::Body::Chat(chat) if chat.include_usage());
     let secrets = facts.destination.deployment.clone();
-    let secrets: Vec<String> = self::secrets(&secrets).into_iter().map(str::to_owned).collect();
+    let secrets: Vec<String> = self::secrets(&secrets)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     let mut response = Response::new(());
     headers::add(response.headers_mut(), facts);
     headers::checkpoint(response.headers_mut(), call.app());
@@ -72,15 +91,20 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         events: Some(events),
         call: Some(call),
         input: source,
-        framer: Framer::new(SseLimits { max_event: limits.max_event_bytes, ..SseLimits::default() }),
-        out: BytesMut::new(),
+        framer: Framer::new(SseLimits {
+            max_event: limits.max_event_bytes,
+            ..SseLimits::default()
+        }),
+        out: Vec::new(),
         turns: 0,
         last_input: Instant::now(),
         last_output: Instant::now(),
         deadline,
         idle: limits.idle_timeout,
         keep_alive: limits.keep_alive_interval,
-        timer: Box::pin(tokio::time::sleep(limits.keep_alive_interval.min(limits.idle_timeout))),
+        timer: Box::pin(tokio::time::sleep(
+            limits.keep_alive_interval.min(limits.idle_timeout),
+        )),
         failed_early: None,
     };
     if let Some(error) = stream.begin().await {
@@ -88,20 +112,31 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     }
     let (mut head, ()) = response.into_parts();
     head.status = StatusCode::OK;
-    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    head.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    head.headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    head.headers
+        .insert("x-accel-buffering", HeaderValue::from_static("no"));
     reply::security(&mut head.headers);
     head.headers.extend(relayed);
     Response::from_parts(head, Body::Stream(Box::new(stream)))
 }
 
-fn mock_stream(request: &inspect::Request, call: &Call, text: &str) -> std::collections::VecDeque<Bytes> {
+fn mock_stream(
+    request: &inspect::Request,
+    call: &Call,
+    text: &str,
+) -> std::collections::VecDeque<Bytes> {
     let n = match &request.body {
         inspect::Body::Chat(chat) => chat.n(),
         inspect::Body::Embeddings(_) => 1,
     };
-    call.facts().map(|facts| mock::stream(&mock_head(facts), text, n, &mock::USAGE).into()).unwrap_or_default()
+    call.facts()
+        .map(|facts| mock::stream(&mock_head(facts), text, n, &mock::USAGE).into())
+        .unwrap_or_default()
 }
 
 /// Where the bytes come from.
@@ -119,7 +154,7 @@ pub(crate) struct StreamBody {
     events: Option<Events>,
     input: Input,
     framer: Framer,
-    out: BytesMut,
+    out: Vec<u8>,
     turns: u8,
     last_input: Instant,
     last_output: Instant,
@@ -136,12 +171,14 @@ impl StreamBody {
     /// Waits for the first event, an error, or one keep-alive interval. An error before the first event is returned.
     async fn begin(&mut self) -> Option<Error> {
         let limit = self.keep_alive;
-        let first = poll_fn(|cx| loop {
-            if !self.out.is_empty() || self.call.is_none() {
-                return Poll::Ready(());
-            }
-            if self.advance(cx).is_pending() {
-                return Poll::Pending;
+        let first = poll_fn(|cx| {
+            loop {
+                if !self.out.is_empty() || self.call.is_none() {
+                    return Poll::Ready(());
+                }
+                if self.advance(cx).is_pending() {
+                    return Poll::Pending;
+                }
             }
         });
         // Silence is no failure: after the interval the head goes out and comments keep the connection alive.
@@ -180,7 +217,7 @@ impl StreamBody {
             return None;
         }
         self.last_output = Instant::now();
-        Some(self.out.split().freeze())
+        Some(Bytes::from(std::mem::take(&mut self.out)))
     }
 
     /// One step: input, end of input, or a timer. `Ready` means something changed.
@@ -188,10 +225,15 @@ impl StreamBody {
         let next = match &mut self.input {
             Input::Ready(frames) => Poll::Ready(frames.pop_front().map(Ok)),
             Input::Over => Poll::Ready(None),
-            Input::Provider(body) => Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ()))).map(
-                // Trailers carry nothing for us.
-                |frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())),
-            ),
+            Input::Provider(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| ())))
+                .map(
+                    // Trailers carry nothing for us.
+                    |frame| {
+                        frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()))
+                    },
+                ),
         };
         match next {
             Poll::Ready(Some(Ok(bytes))) => self.take(bytes),
@@ -205,14 +247,19 @@ impl StreamBody {
     fn take(&mut self, bytes: Bytes) {
         self.last_input = Instant::now();
         if let Err(error) = self.framer.push(bytes) {
-            return self.fail(Error::UpstreamInvalid(error.to_string()), "upstream_invalid");
+            return self.fail(
+                Error::UpstreamInvalid(error.to_string()),
+                "upstream_invalid",
+            );
         }
         self.drain_frames();
     }
 
     fn drain_frames(&mut self) {
         while let Some(frame) = self.framer.next_frame() {
-            let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else { return };
+            let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else {
+                return;
+            };
             match events.frame(frame, call, &mut self.out) {
                 Step::More => {}
                 Step::Done => return self.done(),
@@ -225,7 +272,10 @@ impl StreamBody {
     fn end_of_input(&mut self) {
         if let Some(last) = self.framer.finish() {
             let data = last.data.unwrap_or_default();
-            let is_done = matches!(Event::parse(data, &llm::scan::Limits::default()), Ok(Event::Done));
+            let is_done = matches!(
+                Event::parse(data, &llm::scan::Limits::default()),
+                Ok(Event::Done)
+            );
             if is_done {
                 return self.done();
             }
@@ -250,17 +300,25 @@ impl StreamBody {
         if now.duration_since(self.last_output) >= self.keep_alive {
             self.out.extend_from_slice(b": keep-alive\n\n");
         }
-        let next = (self.last_input + self.idle).min(self.deadline).min(now + self.keep_alive);
+        let next = (self.last_input + self.idle)
+            .min(self.deadline)
+            .min(now + self.keep_alive);
         self.timer.as_mut().reset(TokioInstant::from_std(next));
         // The timer must be polled again to be armed.
         cx.waker().wake_by_ref();
-        if self.out.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if self.out.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// The provider's answer is complete: flush what checks held, say where the record is, end.
     fn done(&mut self) {
         self.input = Input::Over;
-        let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else { return };
+        let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else {
+            return;
+        };
         if let Err(check) = events.flush(&mut self.out) {
             (self.events, self.call) = (Some(events), Some(call));
             return self.blocked(&check);
@@ -280,26 +338,44 @@ impl StreamBody {
 
     fn blocked(&mut self, check: &Arc<str>) {
         let reason = "a blocked word was found in the answer".to_owned();
-        self.finish_with(&Error::Blocked { check: check.to_string(), reason }, End::Blocked(check.clone()));
+        self.finish_with(
+            &Error::Blocked {
+                check: check.to_string(),
+                reason,
+            },
+            End::Blocked(check.clone()),
+        );
     }
 
     fn fail(&mut self, error: Error, code: &'static str) {
         let delivered = self.events.as_ref().is_some_and(Events::has_delivered);
-        let end = if delivered { End::Cut(code) } else { End::Failed(code) };
+        let end = if delivered {
+            End::Cut(code)
+        } else {
+            End::Failed(code)
+        };
         self.finish_with(&error, end);
     }
 
     /// Ends with an error: as an answer of its own before the first event, as one last event after it.
     fn finish_with(&mut self, error: &Error, end: End) {
         self.input = Input::Over;
-        let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) else { return };
+        let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) else {
+            return;
+        };
         let id = call.facts().map(|facts| facts.id.to_string());
-        let status = if events.has_delivered() { 200 } else { error.public().status.as_u16() };
+        let status = if events.has_delivered() {
+            200
+        } else {
+            error.public().status.as_u16()
+        };
         if events.has_delivered() {
-            self.out.extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+            self.out
+                .extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
         } else {
             self.out.clear();
-            self.out.extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+            self.out
+                .extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
             self.failed_early = Some(error.clone());
         }
         events.report(&mut call);
@@ -311,7 +387,11 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         // The client left: what was delivered so far goes into the facts before the guard settles the call.
         if let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) {
-            let end = if events.has_delivered() { End::Cut("client_gone") } else { End::Failed("client_gone") };
+            let end = if events.has_delivered() {
+                End::Cut("client_gone")
+            } else {
+                End::Failed("client_gone")
+            };
             events.report(&mut call);
             call.if_dropped(end);
         }

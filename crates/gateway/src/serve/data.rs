@@ -44,9 +44,19 @@ pub struct Opened {
 pub fn create(dir: &Path, domain: &str, clock: Arc<dyn Clock>) -> Result<capsule::Id, DataError> {
     let data = DataDir::create(dir)?;
     let journal = SqliteJournal::create(data.database(), Settings::default())?;
-    let options = Options { clock, domain: domain.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Options::default() };
+    let options = Options {
+        clock,
+        domain: domain.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Options::default()
+    };
     let signers = signers(&data)?;
-    Ok(ledger::create(Box::new(journal), &signers, &mut data.anchor(), &options)?)
+    Ok(ledger::create(
+        Box::new(journal),
+        &signers,
+        &mut data.anchor(),
+        &options,
+    )?)
 }
 
 /// True when the directory holds a database.
@@ -60,23 +70,42 @@ pub fn exists(dir: &Path) -> bool {
 /// [`DataError`]: missing, damaged, in use by another process, settings that are not durable.
 pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, DataError> {
     let data = DataDir::open(dir)?;
-    let journal = SqliteJournal::open(data.database(), Settings { disk_reserve: config.limits.min_free_disk_bytes })?;
+    let journal = SqliteJournal::open(
+        data.database(),
+        Settings {
+            disk_reserve: config.limits.min_free_disk_bytes,
+        },
+    )?;
     let (domain, host) = (config.domain.clone(), config.listen.ip().to_string());
     let options = Options {
         settle_slots: config.limits.settle_slots as usize,
         clock,
         domain: domain.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        recover: Some(Box::new(move |intent| recover::recover(intent, &domain, &host))),
+        recover: Some(Box::new(move |intent| {
+            recover::recover(intent, &domain, &host)
+        })),
         ..Options::default()
     };
     let signers = signers(&data)?;
-    let (ledger, recovery) = Ledger::start(Box::new(journal), &signers, Box::new(data.anchor()), options)?;
-    Ok(Opened { ledger, recovery, digest_key: *data.digest_key()? })
+    let (ledger, recovery) = Ledger::start(
+        Box::new(journal),
+        &signers,
+        Box::new(data.anchor()),
+        options,
+    )?;
+    Ok(Opened {
+        ledger,
+        recovery,
+        digest_key: *data.digest_key()?,
+    })
 }
 
 fn signers(data: &DataDir) -> Result<Signers, KeyError> {
-    Ok(Signers { records: Arc::new(data.signer()?), checkpoints: Arc::new(data.checkpoint_signer()?) })
+    Ok(Signers {
+        records: Arc::new(data.signer()?),
+        checkpoints: Arc::new(data.checkpoint_signer()?),
+    })
 }
 
 /// Seals the gap between the records and the newest checkpoint.
@@ -86,7 +115,17 @@ fn signers(data: &DataDir) -> Result<Signers, KeyError> {
 pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::Gap, DataError> {
     let data = DataDir::open(dir)?;
     let journal = SqliteJournal::open(data.database(), Settings::default())?;
-    let options = Options { clock, version: env!("CARGO_PKG_VERSION").to_owned(), ..Options::default() };
+    let options = Options {
+        clock,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Options::default()
+    };
     let signers = signers(&data)?;
-    Ok(ledger::adopt(Box::new(journal), &signers, &mut data.anchor(), &options, reason)?)
+    Ok(ledger::adopt(
+        Box::new(journal),
+        &signers,
+        &mut data.anchor(),
+        &options,
+        reason,
+    )?)
 }

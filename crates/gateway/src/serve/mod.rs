@@ -81,7 +81,13 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing is left running then, and the ledger is the caller's to shut down.
 pub async fn start(setup: Setup) -> Result<Running, StartError> {
-    let Setup { config, ledger, digest_key, access_log, clock } = setup;
+    let Setup {
+        config,
+        ledger,
+        digest_key,
+        access_log,
+        clock,
+    } = setup;
     let digests = Arc::new(DigestKey::new(&digest_key));
     let ledger_info = ledger_info(&ledger, &digests, &config);
     let listener = bind(config.listen).await?;
@@ -94,7 +100,9 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let upstream = Upstream::new(config.egress.clone(), config.limits.connect_timeout);
     let snapshot = snapshot(config)?;
     let (access, access_thread) = match access_log {
-        Some(sink) => AccessLog::start(sink).map(|(log, thread)| (log, Some(thread))).map_err(StartError::Thread)?,
+        Some(sink) => AccessLog::start(sink)
+            .map(|(log, thread)| (log, Some(thread)))
+            .map_err(StartError::Thread)?,
         None => (AccessLog::off(), None),
     };
     let (settler, settler_thread) = Settler::start().map_err(StartError::Thread)?;
@@ -109,7 +117,9 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         settler,
         clock,
     }));
-    system::seal_configuration(&app, &app.snapshot(), "start").await.map_err(StartError::Record)?;
+    system::seal_configuration(&app, &app.snapshot(), "start")
+        .await
+        .map_err(StartError::Record)?;
     let (ticking, ticker) = ticker(&app).map_err(StartError::Thread)?;
     let (stop, stopped) = watch::channel(false);
     let bound = |listener: &TcpListener| {
@@ -121,20 +131,40 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         let app = app.clone();
         Arc::new(move |request| dispatch::handle(app.clone(), request))
     };
-    let mut servers = vec![tokio::spawn(accept::serve(listener, limits, stopped.clone(), drain, calls))];
+    let mut servers = vec![tokio::spawn(accept::serve(
+        listener,
+        limits,
+        stopped.clone(),
+        drain,
+        calls,
+    ))];
     if let Some(listener) = health {
         let app = app.clone();
         let probes = Arc::new(move |request: http::Request<hyper::body::Incoming>| {
             let app = app.clone();
             async move { dispatch::handle_health(&app, &request.into_parts().0) }
         });
-        servers.push(tokio::spawn(accept::serve(listener, limits, stopped, drain, probes)));
+        servers.push(tokio::spawn(accept::serve(
+            listener, limits, stopped, drain, probes,
+        )));
     }
-    Ok(Running { app, address, health_address, stop, servers, settler: settler_thread, ticker, access: access_thread, ticking })
+    Ok(Running {
+        app,
+        address,
+        health_address,
+        stop,
+        servers,
+        settler: settler_thread,
+        ticker,
+        access: access_thread,
+        ticking,
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
 }
 
 fn server_limits(config: &Config) -> ServerLimits {
@@ -158,26 +188,41 @@ fn ledger_info(ledger: &Ledger, digests: &DigestKey, config: &Config) -> LedgerI
 /// Builds what a configuration implies.
 pub(crate) fn snapshot(config: Config) -> Result<Snapshot, BuildError> {
     let checks = Checks::build(&config)?;
-    let digest_hex = config.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest_hex = config
+        .digest
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
     let scan = llm::scan::Limits {
-        max_bytes: config.limits.max_request_bytes.max(config.limits.max_response_bytes),
+        max_bytes: config
+            .limits
+            .max_request_bytes
+            .max(config.limits.max_response_bytes),
         max_depth: u32::try_from(config.limits.max_json_depth).unwrap_or(128),
         ..llm::scan::Limits::default()
     };
-    Ok(Snapshot { config, checks, digest_hex: Arc::from(digest_hex), scan })
+    Ok(Snapshot {
+        config,
+        checks,
+        digest_hex: Arc::from(digest_hex),
+        scan,
+    })
 }
 
 /// A thread that seals the counts of refusals once a second.
 fn ticker(app: &Arc<App>) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinHandle<()>)> {
     let (ticking, ended) = std::sync::mpsc::channel::<()>();
     let app = app.clone();
-    let thread = std::thread::Builder::new().name("ticker".into()).spawn(move || {
-        let mut go_on = true;
-        while go_on {
-            go_on = ended.recv_timeout(Duration::from_secs(1)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            app.refusals.flush(&app);
-        }
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("ticker".into())
+        .spawn(move || {
+            let mut go_on = true;
+            while go_on {
+                go_on = ended.recv_timeout(Duration::from_secs(1))
+                    == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+                app.refusals.flush(&app);
+            }
+        })?;
     Ok((ticking, thread))
 }
 
@@ -210,7 +255,16 @@ impl Running {
     /// # Errors
     /// When the ledger could not settle everything or seal its shutdown record; the next start recovers then.
     pub async fn shutdown(self, grace: Duration) -> Result<(), LedgerError> {
-        let Self { app, stop, servers, settler, ticker, access, ticking, .. } = self;
+        let Self {
+            app,
+            stop,
+            servers,
+            settler,
+            ticker,
+            access,
+            ticking,
+            ..
+        } = self;
         app.drain();
         // Nobody listening means the servers have ended already.
         let _ended = stop.send(true);
@@ -236,11 +290,12 @@ impl Running {
         let result = ledger.shutdown(grace).await;
         // The last owner of the log has gone with the app; its writer ends when the queue is empty.
         if let Some(access) = access
-            && tokio::task::spawn_blocking(move || access.join()).await.is_err()
+            && tokio::task::spawn_blocking(move || access.join())
+                .await
+                .is_err()
         {
             tracing::error!("the access log could not be joined");
         }
         result
     }
 }
-

@@ -32,7 +32,9 @@ pub(super) async fn reload(app: &Arc<App>, config: Config) -> Result<Vec<String>
         restart.push("limits.settle_slots".to_owned());
     }
     let new = Arc::new(super::snapshot(config)?);
-    system::seal_configuration(app, &new, "reload").await.map_err(ReloadError::Record)?;
+    system::seal_configuration(app, &new, "reload")
+        .await
+        .map_err(ReloadError::Record)?;
     app.swap(new);
     Ok(restart)
 }

@@ -11,7 +11,11 @@ use crate::ids;
 /// Seals the configuration that is about to take effect and waits until the record is durable.
 ///
 /// `cause` is `start` or `reload`. The error is a sentence without content.
-pub(super) async fn seal_configuration(app: &App, snapshot: &Arc<Snapshot>, cause: &'static str) -> Result<(), String> {
+pub(super) async fn seal_configuration(
+    app: &App,
+    snapshot: &Arc<Snapshot>,
+    cause: &'static str,
+) -> Result<(), String> {
     let now = app.clock.now();
     let mut env = Object::new();
     env.insert("boot", app.ledger_info.boot.as_ref());
@@ -26,8 +30,17 @@ pub(super) async fn seal_configuration(app: &App, snapshot: &Arc<Snapshot>, caus
         id: ids::call_id(now.micros()).map_err(|error| error.to_string())?,
         capsule_type: CapsuleType::System,
         domain: snapshot.config.domain.clone(),
-        trigger: Trigger { trigger_type: "system".into(), source: "gateway".to_owned(), timestamp: now, ..Trigger::default() },
-        context: Context { agent_id: app.ledger_info.host.to_string(), session_id: None, environment: env },
+        trigger: Trigger {
+            trigger_type: "system".into(),
+            source: "gateway".to_owned(),
+            timestamp: now,
+            ..Trigger::default()
+        },
+        context: Context {
+            agent_id: app.ledger_info.host.to_string(),
+            session_id: None,
+            environment: env,
+        },
         authority: Authority::default(),
         outcome: Outcome {
             status: "success".into(),
@@ -37,5 +50,9 @@ pub(super) async fn seal_configuration(app: &App, snapshot: &Arc<Snapshot>, caus
         ..Capsule::default()
     };
     let draft = Draft::new(&capsule).map_err(|error| error.to_string())?;
-    app.ledger.append(draft, None).await.map(|_| ()).map_err(|error| error.to_string())
+    app.ledger
+        .append(draft, None)
+        .await
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }

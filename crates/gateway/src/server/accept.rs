@@ -14,7 +14,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::framing::TwoFramings;
 use super::reply::Reply;
+use super::watched::{Seen, Watched};
 
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +57,13 @@ pub(crate) async fn serve<H, F>(
         }
     }
     drop(listener);
-    let drained = tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+    let drained =
+        tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!(open = tasks.len(), "drain time is over; closing the remaining connections");
+        tracing::warn!(
+            open = tasks.len(),
+            "drain time is over; closing the remaining connections"
+        );
         tasks.shutdown().await;
     }
 }
@@ -87,12 +93,31 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     async fn run(self, stream: TcpStream) {
-        let Self { limits, mut stop, handler, open } = self;
-        // Without it every small write after the first waits for the peer's delayed acknowledgement (about 40 ms).
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        let service = service_fn(move |request| {
+        let Self {
+            limits,
+            mut stop,
+            handler,
+            open,
+        } = self;
+        let seen = Seen::default();
+        let stream = match Watched::new(stream, seen.clone()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(kind = ?error.kind(), "connection ended before it began");
+                return;
+            }
+        };
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            if request
+                .headers()
+                .contains_key(http::header::TRANSFER_ENCODING)
+            {
+                if seen.had_content_length() {
+                    request.extensions_mut().insert(TwoFramings);
+                }
+            } else {
+                seen.forget();
+            }
             let reply = handler(request);
             async move { Ok::<_, Infallible>(reply.await) }
         });

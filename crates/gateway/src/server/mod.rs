@@ -5,3 +5,4 @@ pub(crate) mod body;
 pub(crate) mod framing;
 pub(crate) mod read;
 pub(crate) mod reply;
+pub(crate) mod watched;

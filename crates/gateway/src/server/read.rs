@@ -26,7 +26,11 @@ const SLOWEST: u64 = 16 * 1024;
 /// # Errors
 /// When it is larger than `limit` bytes (also when only announced), cut, or slower than `time` plus one second for each
 /// [`SLOWEST`] bytes of its announced length.
-pub(crate) async fn whole(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
+pub(crate) async fn whole(
+    body: Incoming,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, ReadError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge);
     }
@@ -34,7 +38,9 @@ pub(crate) async fn whole(body: Incoming, limit: usize, time: Duration) -> Resul
         return Ok(Bytes::new());
     }
     let time = time + Duration::from_secs(body.size_hint().lower() / SLOWEST);
-    tokio::time::timeout(time, collect(body, limit)).await.map_err(|_| ReadError::Timeout)?
+    tokio::time::timeout(time, collect(body, limit))
+        .await
+        .map_err(|_| ReadError::Timeout)?
 }
 
 async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
@@ -43,7 +49,9 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ReadError::Incomplete)?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
             return Err(ReadError::TooLarge);
         }

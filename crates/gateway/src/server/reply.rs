@@ -15,18 +15,28 @@ const FRAME: HeaderName = header::X_FRAME_OPTIONS;
 
 /// A JSON answer with the security headers.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
-    with_type(status, body.into(), HeaderValue::from_static("application/json"))
+    with_type(
+        status,
+        body.into(),
+        HeaderValue::from_static("application/json"),
+    )
 }
 
 /// A plain-text answer with the security headers.
-pub(crate) fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+pub(crate) fn text(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Reply {
     with_type(status, body.into(), HeaderValue::from_static(content_type))
 }
 
 fn with_type(status: StatusCode, body: Bytes, content_type: HeaderValue) -> Reply {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     security(response.headers_mut());
     response
 }
@@ -34,8 +44,14 @@ fn with_type(status: StatusCode, body: Bytes, content_type: HeaderValue) -> Repl
 /// Headers against framing and sniffing: on every response.
 pub(crate) fn security(headers: &mut HeaderMap) {
     headers.insert(FRAME, HeaderValue::from_static("DENY"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("frame-ancestors 'none'"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
 }
 
 /// An error answer; `call_id` when the call has one.

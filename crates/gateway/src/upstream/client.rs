@@ -48,7 +48,10 @@ impl Upstream {
     }
 
     /// Sends one request and waits for the response head. Only the forward stage calls this.
-    pub(super) async fn send(&self, request: http::Request<Full<Bytes>>) -> Result<http::Response<Incoming>, Error> {
+    pub(super) async fn send(
+        &self,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Error> {
         self.client.request(request).await
     }
 }

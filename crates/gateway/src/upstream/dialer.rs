@@ -34,7 +34,9 @@ impl Dialer {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// The egress guard refused the address.
-    #[error("`{0}` resolves to an address that is not allowed; name it under sealgate.egress.allow if this is intended")]
+    #[error(
+        "`{0}` resolves to an address that is not allowed; name it under sealgate.egress.allow if this is intended"
+    )]
     Refused(String),
     /// The name has no address.
     #[error("`{0}` has no address")]
@@ -70,17 +72,32 @@ impl Service<Uri> for Dialer {
 }
 
 async fn connect(egress: &Egress, uri: &Uri) -> Result<TokioIo<TcpStream>, DialError> {
-    let name = uri.host().ok_or(DialError::NoHost)?.trim_matches(|c| c == '[' || c == ']').to_ascii_lowercase();
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let name = uri
+        .host()
+        .ok_or(DialError::NoHost)?
+        .trim_matches(|c| c == '[' || c == ']')
+        .to_ascii_lowercase();
+    let port = uri
+        .port_u16()
+        .unwrap_or(if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        });
     let (host, addresses) = match name.parse::<IpAddr>() {
         Ok(ip) => (Host::Ip(ip), vec![SocketAddr::new(ip, port)]),
         Err(_) => {
-            let resolved = tokio::net::lookup_host((name.as_str(), port)).await?.collect();
+            let resolved = tokio::net::lookup_host((name.as_str(), port))
+                .await?
+                .collect();
             (Host::Name(name.clone()), resolved)
         }
     };
     // A name with one closed address is refused whole: mixed answers are how rebinding gets a second try.
-    if addresses.iter().any(|address: &SocketAddr| !egress.allows(&host, port, address.ip())) {
+    if addresses
+        .iter()
+        .any(|address: &SocketAddr| !egress.allows(&host, port, address.ip()))
+    {
         return Err(DialError::Refused(name));
     }
     let mut last = DialError::NoAddress(name);

@@ -55,10 +55,20 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
     };
     let deployment = facts.destination.deployment.clone();
     let deadline = facts.started + deployment.timeout;
-    let path = if matches!(request.body, inspect::Body::Chat(_)) { "/chat/completions" } else { "/embeddings" };
+    let path = if matches!(request.body, inspect::Body::Chat(_)) {
+        "/chat/completions"
+    } else {
+        "/embeddings"
+    };
     if let Some(text) = &deployment.mock_response {
         let source = Source::Mock(text.clone());
-        return Forwarded { call, request, selected, source, deadline };
+        return Forwarded {
+            call,
+            request,
+            selected,
+            source,
+            deadline,
+        };
     }
     let sent_digest = call.app().digests.digest("", Purpose::Sent, &body);
     if let Some(facts) = call.facts_mut() {
@@ -69,10 +79,16 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         Err(error) => return fail(call, request, selected, error),
     };
     let began = Instant::now();
-    let wait = if request.body.is_stream() { deployment.stream_timeout.min(deployment.timeout) } else { deployment.timeout };
+    let wait = if request.body.is_stream() {
+        deployment.stream_timeout.min(deployment.timeout)
+    } else {
+        deployment.timeout
+    };
     let upstream = call.app().upstream.clone();
     let result = match tokio::time::timeout(wait, upstream.send(outgoing)).await {
-        Err(_) => Err(Error::UpstreamTimeout { seconds: wait.as_secs() }),
+        Err(_) => Err(Error::UpstreamTimeout {
+            seconds: wait.as_secs(),
+        }),
         Ok(Err(error)) => Err(unreachable(&error)),
         Ok(Ok(response)) => accept(&deployment, request.body.is_stream(), response).await,
     };
@@ -84,39 +100,71 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
     if let Some(facts) = call.facts_mut() {
         facts.timings.head = facts.elapsed();
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        facts.attempts.push(Attempt { deployment: deployment.id.clone(), status, micros, error: code });
+        facts.attempts.push(Attempt {
+            deployment: deployment.id.clone(),
+            status,
+            micros,
+            error: code,
+        });
     }
     match result {
-        Ok(response) => Forwarded { call, request, selected, source: Source::Provider(response), deadline },
+        Ok(response) => Forwarded {
+            call,
+            request,
+            selected,
+            source: Source::Provider(response),
+            deadline,
+        },
         Err(error) => fail(call, request, selected, error),
     }
 }
 
 fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Error) -> Forwarded {
     call.if_dropped(End::Failed(error.public().code));
-    Forwarded { call, request, selected, source: Source::Failed(error), deadline: Instant::now() }
+    Forwarded {
+        call,
+        request,
+        selected,
+        source: Source::Failed(error),
+        deadline: Instant::now(),
+    }
 }
 
 fn build(deployment: &Deployment, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
     let base = deployment.api_base.as_ref().ok_or(Error::Internal)?;
-    let uri: Uri = format!("{base}{path}").parse().map_err(|_| Error::Internal)?;
+    let uri: Uri = format!("{base}{path}")
+        .parse()
+        .map_err(|_| Error::Internal)?;
     let length = body.len();
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     // The checks must be able to read the answer.
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION"))),
+    );
     if let Some(key) = &deployment.api_key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| Error::Internal)?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+            .map_err(|_| Error::Internal)?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
     }
     if let Some(organization) = &deployment.organization {
-        headers.insert(HeaderName::from_static("openai-organization"), HeaderValue::from_str(organization).map_err(|_| Error::Internal)?);
+        headers.insert(
+            HeaderName::from_static("openai-organization"),
+            HeaderValue::from_str(organization).map_err(|_| Error::Internal)?,
+        );
     }
     for (name, value) in &deployment.extra_headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Internal)?;
@@ -128,24 +176,44 @@ fn build(deployment: &Deployment, path: &str, body: Bytes) -> Result<Request<Ful
 }
 
 /// A success head of the right type goes on; everything else is an error, read and scrubbed.
-async fn accept(deployment: &Deployment, stream: bool, response: Response<Incoming>) -> Result<Response<Incoming>, Error> {
+async fn accept(
+    deployment: &Deployment,
+    stream: bool,
+    response: Response<Incoming>,
+) -> Result<Response<Incoming>, Error> {
     let status = response.status();
     if status.is_redirection() {
-        return Err(Error::UpstreamInvalid("it is a redirect, which is never followed".to_owned()));
+        return Err(Error::UpstreamInvalid(
+            "it is a redirect, which is never followed".to_owned(),
+        ));
     }
     if !status.is_success() {
         return Err(upstream_error(deployment, response).await);
     }
-    let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let encoding = text(header::CONTENT_ENCODING);
     if !(encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) {
-        return Err(Error::UpstreamInvalid("it is compressed although identity was asked for".to_owned()));
+        return Err(Error::UpstreamInvalid(
+            "it is compressed although identity was asked for".to_owned(),
+        ));
     }
-    let wanted = if stream { "text/event-stream" } else { "application/json" };
+    let wanted = if stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
     let content_type = text(header::CONTENT_TYPE);
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case(wanted) {
-        return Err(Error::UpstreamInvalid(format!("its content type is not {wanted}")));
+        return Err(Error::UpstreamInvalid(format!(
+            "its content type is not {wanted}"
+        )));
     }
     Ok(response)
 }
@@ -158,17 +226,26 @@ async fn upstream_error(deployment: &Deployment, response: Response<Incoming>) -
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse::<u64>().ok())
         .map(|seconds| seconds.min(LONGEST_RETRY_AFTER));
-    let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY_TIME).await.unwrap_or_default();
+    let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY_TIME)
+        .await
+        .unwrap_or_default();
     let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
     let error = document.as_ref().and_then(|document| document.get("error"));
-    let field = |name: &str| error.and_then(|error| error.get(name)).and_then(serde_json::Value::as_str);
+    let field = |name: &str| {
+        error
+            .and_then(|error| error.get(name))
+            .and_then(serde_json::Value::as_str)
+    };
     let message = field("message").or_else(|| error.and_then(serde_json::Value::as_str));
     let secrets = secrets(deployment);
     let clean = |text: &str| scrub(text, &secrets);
     Error::Upstream {
         status,
         provider: "OpenAI",
-        message: message.map_or_else(|| format!("status {status} without a readable error"), clean),
+        message: message.map_or_else(
+            || format!("status {status} without a readable error"),
+            clean,
+        ),
         code: field("code").map(clean),
         param: field("param").map(clean),
         retry_after,
@@ -178,7 +255,13 @@ async fn upstream_error(deployment: &Deployment, response: Response<Incoming>) -
 /// Every credential of a deployment, for the scrubber.
 pub(crate) fn secrets(deployment: &Deployment) -> Vec<&str> {
     let key = deployment.api_key.iter().map(policy::Secret::expose);
-    key.chain(deployment.extra_headers.iter().map(|(_, value)| value.expose())).collect()
+    key.chain(
+        deployment
+            .extra_headers
+            .iter()
+            .map(|(_, value)| value.expose()),
+    )
+    .collect()
 }
 
 fn unreachable(error: &hyper_util::client::legacy::Error) -> Error {
@@ -188,6 +271,10 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> Error {
         cause = inner;
     }
     tracing::warn!(cause = %cause, "a provider could not be reached");
-    let public = if error.is_connect() { "connecting failed" } else { "the connection ended without an answer" };
+    let public = if error.is_connect() {
+        "connecting failed"
+    } else {
+        "the connection ended without an answer"
+    };
     Error::UpstreamUnreachable(public.to_owned())
 }

@@ -1,0 +1,126 @@
+//! The table of public errors is a checked-in artefact: a change of a status, a code or a text shows in `error_table.txt`.
+
+use super::*;
+
+/// One of each variant, with harmless values.
+fn one_of_each() -> Vec<Error> {
+    vec![
+        Error::Auth(policy::AuthError::Missing),
+        Error::Auth(policy::AuthError::Malformed),
+        Error::Auth(policy::AuthError::Conflicting),
+        Error::Auth(policy::AuthError::NotVirtualKey),
+        Error::Auth(policy::AuthError::Unknown),
+        Error::MasterKeyDenied,
+        Error::BadFraming("more than one host header"),
+        Error::NotFound,
+        Error::MethodNotAllowed { allow: "POST" },
+        Error::BodyTooLarge { limit: 1000 },
+        Error::BodyTimeout { seconds: 30 },
+        Error::BodyIncomplete,
+        Error::InvalidJson("Invalid JSON payload: unexpected byte".to_owned()),
+        Error::InvalidField {
+            field: "n".to_owned(),
+            message: "'n' must be 1 to 128.".to_owned(),
+            status: 422,
+            kind: "invalid_request_error",
+        },
+        Error::RefusedField {
+            field: "api_base".to_owned(),
+        },
+        Error::UnknownModel {
+            route: "/chat/completions",
+            model: "x".to_owned(),
+        },
+        Error::NoSuchModel("x".to_owned()),
+        Error::UnknownGuardrail("x".to_owned()),
+        Error::Blocked {
+            check: "words".to_owned(),
+            reason: "a blocked word was found".to_owned(),
+        },
+        Error::NotInspectable {
+            kind: "image".to_owned(),
+        },
+        Error::CheckNotAvailable {
+            check: "presidio".to_owned(),
+        },
+        Error::ProviderNotAvailable {
+            provider: "azure".to_owned(),
+        },
+        Error::TooManyParallel { limit: 100 },
+        Error::Overloaded,
+        Error::AuditUnavailable,
+        Error::ShuttingDown,
+        upstream(400, Some("context_length_exceeded")),
+        upstream(400, None),
+        upstream(401, None),
+        upstream(403, None),
+        upstream(404, None),
+        upstream(422, None),
+        upstream(429, None),
+        upstream(500, None),
+        upstream(503, None),
+        upstream(529, None),
+        Error::UpstreamUnreachable("connecting failed".to_owned()),
+        Error::UpstreamInvalid("it has no choices".to_owned()),
+        Error::UpstreamTimeout { seconds: 600 },
+        Error::UpstreamCut,
+        Error::Internal,
+    ]
+}
+
+fn upstream(status: u16, code: Option<&str>) -> Error {
+    Error::Upstream {
+        status,
+        provider: "OpenAI",
+        message: "message".to_owned(),
+        code: code.map(str::to_owned),
+        param: None,
+        retry_after: None,
+    }
+}
+
+fn table() -> String {
+    let mut out =
+        String::from("status | type | sealgate_code | param | blame | retry-after | message\n");
+    for error in one_of_each() {
+        let public = error.public();
+        out.push_str(&format!(
+            "{} | {} | {} | {} | {:?} | {} | {error}\n",
+            public.status.as_u16(),
+            public.kind,
+            public.code,
+            public.param.as_deref().unwrap_or("null"),
+            public.blame,
+            public
+                .retry_after
+                .map_or_else(|| "-".to_owned(), |seconds| seconds.to_string()),
+        ));
+    }
+    out
+}
+
+#[test]
+fn the_table_of_errors_is_the_checked_in_one() {
+    let expected = include_str!("error_table.txt");
+    let actual = table();
+    assert!(
+        actual == expected,
+        "the public errors differ from error_table.txt; if that is intended, its new text is:\n{actual}"
+    );
+}
+
+#[test]
+fn every_body_is_json_with_the_status_as_text() {
+    for error in one_of_each() {
+        let body: serde_json::Value =
+            serde_json::from_slice(&error.body(Some("id"))).expect("JSON");
+        match body.get("error") {
+            Some(inner) => {
+                assert_eq!(inner["code"], error.public().status.as_u16().to_string());
+                assert_eq!(inner["call_id"], "id");
+                assert_eq!(inner["sealgate_code"], error.public().code);
+            }
+            None => assert_eq!(body["detail"], error.to_string()),
+        }
+    }
+}
