@@ -1,0 +1,458 @@
+//! Every named error, provoked from outside, and its body read.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::support::{MASTER, TestApp, prompt, soon, words};
+
+const CHAT: &str = "/v1/chat/completions";
+
+/// Codes that have a test in this file or, where named, in another one. Compared with the codes in the source.
+const TESTED: [&str; 30] = [
+    "audit_unavailable",
+    "bad_framing",
+    "blocked",
+    "body_incomplete",
+    "body_timeout", // http.rs
+    "body_too_large",
+    "check_not_available",
+    "context_length_exceeded",
+    "internal", // not provoked from outside: see `the_text_of_an_internal_error_tells_nothing`
+    "invalid_field",
+    "invalid_json",
+    "master_key_denied",
+    "method_not_allowed",
+    "not_found",
+    "not_inspectable",
+    "overloaded",
+    "provider_not_available",
+    "refused_field",
+    "shutting_down",
+    "too_many_parallel",
+    "unauthenticated",
+    "unknown_guardrail",
+    "unknown_model",
+    "upstream_cut",
+    "upstream_error",
+    "upstream_invalid",
+    "upstream_timeout",
+    "upstream_unreachable",
+    "client_gone", // streams.rs
+    "upstream_idle_timeout",
+];
+
+#[test]
+fn every_code_of_the_source_is_tested() {
+    let source = include_str!("../../src/error.rs");
+    let public = source
+        .split_once("pub fn public")
+        .and_then(|(_, rest)| rest.split_once("pub fn body"))
+        .expect("the table")
+        .0;
+    let quoted = public.split('"').skip(1).step_by(2);
+    let not_codes = [
+        "None",
+        "request_body",
+        "guardrails",
+        "invalid_request_error",
+        "auth_error",
+        "throttling_error",
+        "internal_server_error",
+    ];
+    let codes: BTreeSet<&str> = quoted.filter(|word| !not_codes.contains(word)).collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in codes {
+        assert!(TESTED.contains(&code), "`{code}` has no test");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials() {
+    let app = TestApp::start().await;
+    for (headers, status, kind, begins) in [
+        (
+            vec![],
+            401,
+            "auth_error",
+            "Authentication Error, No api key passed in.",
+        ),
+        (
+            vec![("authorization", MASTER)],
+            401,
+            "auth_error",
+            "Authentication Error, Malformed API Key passed in.",
+        ),
+        (
+            vec![("authorization", "Bearer sk-unknown-0123456789")],
+            401,
+            "token_not_found_in_db",
+            "Authentication Error, Invalid proxy server token",
+        ),
+        (
+            vec![("authorization", "Bearer hello-there")],
+            401,
+            "auth_error",
+            "Authentication Error, LiteLLM Virtual Key expected.",
+        ),
+        (
+            vec![("x-api-key", MASTER), ("api-key", "sk-other-0123456789")],
+            400,
+            "auth_error",
+            "Authentication Error, Two different",
+        ),
+    ] {
+        for path in [CHAT, "/v1/embeddings"] {
+            let answer = app.keyless("POST", path, &headers).await;
+            answer.refused(status, "unauthenticated");
+            assert_eq!(answer.error("type"), kind);
+            assert!(
+                answer
+                    .error("message")
+                    .as_str()
+                    .is_some_and(|text| text.starts_with(begins)),
+                "{}",
+                answer.text()
+            );
+        }
+    }
+    let bearer = format!("Bearer {MASTER}");
+    for (name, value) in [
+        ("authorization", bearer.as_str()),
+        ("x-litellm-api-key", &bearer),
+        ("api-key", MASTER),
+        ("x-api-key", MASTER),
+        ("x-goog-api-key", MASTER),
+        ("ocp-apim-subscription-key", MASTER),
+    ] {
+        assert_eq!(
+            app.keyless("GET", "/v1/models", &[(name, value)])
+                .await
+                .status,
+            200,
+            "{name}"
+        );
+    }
+    let denied =
+        TestApp::with(|config| config["sealgate"]["master_key_on_llm_routes"] = json!("deny"))
+            .await;
+    denied
+        .chat("echo", json!({}))
+        .await
+        .refused(403, "master_key_denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets() {
+    let app = TestApp::with(|config| {
+        let models = config["model_list"].as_array_mut().expect("list");
+        models[0]["model_name"] = json!("echo");
+        models.push(json!({ "model_name": "claude", "litellm_params": { "model": "bedrock/anthropic.claude-v2", "aws_region_name": "eu-west-1" } }));
+    })
+    .await;
+    let missing = app.send("GET", "/no/such/route", "", &[]).await;
+    assert_eq!(
+        (missing.status, missing.json()),
+        (404, json!({ "detail": "Not Found" }))
+    );
+    for (method, path, allow) in [
+        ("GET", CHAT, "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("DELETE", "/metrics", "GET"),
+        ("PUT", "/v1/embeddings", "POST"),
+    ] {
+        let answer = app.send(method, path, "", &[]).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (405, json!({ "detail": "Method Not Allowed" })),
+            "{method} {path}"
+        );
+        assert_eq!(answer.header("allow"), Some(allow));
+    }
+    for model in [json!("nothing"), json!(null)] {
+        let answer = app.chat("x", json!({ "model": model })).await;
+        answer.refused(400, "unknown_model");
+        assert!(answer.error("message").as_str().is_some_and(|text| {
+            text.starts_with("/chat/completions: Invalid model name passed in model=")
+        }));
+    }
+    app.chat("x", json!({ "model": 7 }))
+        .await
+        .refused(400, "invalid_field");
+    let none = app.send("GET", "/v1/models/nothing", "", &[]).await;
+    assert_eq!(
+        (none.status, none.json()),
+        (
+            404,
+            json!({ "detail": "The model `nothing` does not exist or is not accessible" })
+        )
+    );
+    let claude = app.chat("claude", json!({})).await;
+    claude.refused(501, "provider_not_available");
+    assert_eq!(app.sandbox.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies() {
+    let app =
+        TestApp::with(|config| config["sealgate"]["limits"]["max_request_mb"] = json!(1)).await;
+    let long = prompt("echo", &"x".repeat(1 << 20), json!({})).to_string();
+    app.post(CHAT, &long).await.refused(413, "body_too_large");
+    let mut raw = app.raw().await;
+    raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {MASTER}\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+    let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    for _ in 0..20 {
+        // The gateway may answer and close before the last piece.
+        if !raw.send(&piece).await {
+            break;
+        }
+    }
+    assert!(
+        raw.until(|text| text.contains("body_too_large")).await,
+        "{}",
+        raw.text()
+    );
+    let mut raw = app.raw().await;
+    raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {MASTER}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")).await;
+    let answer = raw.closed().await;
+    assert!(answer.contains("body_incomplete"), "{answer:?}");
+    for (body, param) in [
+        ("", "request_body"),
+        ("{", "request_body"),
+        ("[]", "request_body"),
+        ("null", "request_body"),
+        ("{} {}", "request_body"),
+    ] {
+        let answer = app.post(CHAT, body).await;
+        answer.refused(400, "invalid_json");
+        assert_eq!(answer.error("param"), param);
+        assert!(
+            answer
+                .error("message")
+                .as_str()
+                .is_some_and(|text| text.starts_with("Invalid JSON payload: ")),
+            "{}",
+            answer.text()
+        );
+    }
+    let deep = format!(
+        "{{\"model\":\"echo\",\"messages\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    app.post(CHAT, &deep).await.refused(400, "invalid_json");
+    for (body, field) in [
+        (r#"{"model":"echo"}"#, "messages"),
+        (r#"{"model":"echo","messages":"x"}"#, "messages"),
+    ] {
+        let answer = app.post(CHAT, body).await;
+        assert_eq!(
+            (answer.code().as_str(), answer.error("param").as_str()),
+            ("invalid_field", Some(field)),
+            "{}",
+            answer.text()
+        );
+    }
+    let answer = app.post("/v1/embeddings", r#"{"model":"embed"}"#).await;
+    assert_eq!(
+        answer.error("message"),
+        "/embeddings: Missing required parameter: 'input'."
+    );
+    answer.refused(400, "invalid_field");
+    assert_eq!(app.sandbox.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_that_cannot_run() {
+    let app = TestApp::with(|config| {
+        let mut list = words("pre_call", "forbidden", "BLOCK");
+        list.as_array_mut().expect("list").push(json!({
+            "guardrail_name": "remote", "litellm_params": { "guardrail": "lakera_v2", "mode": "pre_call", "api_key": "sk-lakera-canary-0123456789" },
+        }));
+        config["guardrails"] = list;
+        config["sealgate"]["opaque_parts"] = json!("block");
+    })
+    .await;
+    app.chat("echo", json!({ "guardrails": ["remote"] }))
+        .await
+        .refused(503, "check_not_available");
+    let image =
+        json!([{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } }]);
+    app.chat(
+        "echo",
+        json!({ "messages": [{ "role": "user", "content": image }] }),
+    )
+    .await
+    .refused(400, "not_inspectable");
+    app.chat("echo", json!({ "guardrails": ["nothing"] }))
+        .await
+        .refused(400, "unknown_guardrail");
+    app.say("echo", "forbidden").await.refused(400, "blocked");
+    assert_eq!(app.sandbox.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_the_gateway() {
+    let app = TestApp::with(|config| config["sealgate"]["limits"]["max_parallel"] = json!(1)).await;
+    let mut first = app.open("hang-after-1", json!({ "stream": true })).await;
+    assert!(first.until(|text| text.contains("\"content\":\"A\"")).await);
+    let refused = app.chat("echo", json!({})).await;
+    refused.refused(429, "too_many_parallel");
+    assert!(refused.header("retry-after").is_some());
+    first.leave().await;
+    app.calls(1).await;
+    app.at_rest().await;
+    assert_eq!(
+        app.chat("echo", json!({})).await.status,
+        200,
+        "the slot came back"
+    );
+
+    let app = TestApp::with(|config| config["sealgate"]["limits"]["settle_slots"] = json!(1)).await;
+    let mut first = app.open("hang-after-1", json!({ "stream": true })).await;
+    assert!(first.until(|text| text.contains("\"content\":\"A\"")).await);
+    app.chat("echo", json!({})).await.refused(503, "overloaded");
+    first.leave().await;
+    app.calls(1).await;
+    app.at_rest().await;
+    assert_eq!(app.chat("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_durable_intent_nothing_is_sent() {
+    let app = TestApp::start().await;
+    assert_eq!(app.chat("echo", json!({})).await.status, 200);
+    app.store().set_room(false);
+    let refused = soon("refusals", async {
+        loop {
+            let answer = app.chat("echo", json!({})).await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    })
+    .await;
+    refused.refused(503, "audit_unavailable");
+    let seen = app.sandbox.requests().len();
+    for _ in 0..5 {
+        app.chat("echo", json!({}))
+            .await
+            .refused(503, "audit_unavailable");
+    }
+    assert_eq!(
+        app.sandbox.requests().len(),
+        seen,
+        "nothing is sent that cannot be recorded"
+    );
+    app.store().heal();
+    soon("recovery without a restart", async {
+        while app.chat("echo", json!({})).await.status != 200 {}
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn draining() {
+    let app =
+        TestApp::with(|config| config["sealgate"]["limits"]["drain_timeout"] = json!(3)).await;
+    let mut open = app.open("drip-30", json!({ "stream": true })).await;
+    assert!(open.until(|text| text.contains("\"content\":\"A\"")).await);
+    let mut raw = app.raw().await;
+    raw.send("GET /health/liveliness HTTP/1.1\r\nhost: g\r\n\r\n")
+        .await;
+    assert!(raw.until(|text| text.contains("alive")).await);
+    let stopping = app.begin_shutdown();
+    // Whoever is still connected is told, or finds the connection closed.
+    let body = prompt("echo", "hello", json!({})).to_string();
+    let length = body.len();
+    raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {MASTER}\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+    let text = raw.closed().await;
+    assert!(!text.contains("hello"), "no new call is taken: {text}");
+    let answer = open.rest().await;
+    assert_eq!(
+        answer.events().last().map(String::as_str),
+        Some("[DONE]"),
+        "an open stream finishes"
+    );
+    stopping.await;
+    assert_eq!(app.calls(1).await[0].outcome(), "success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers() {
+    let app = TestApp::with(|config| {
+        config["sealgate"]["limits"]["first_byte_timeout"] = json!(1);
+        config["sealgate"]["limits"]["idle_timeout"] = json!(1);
+        config["model_list"].as_array_mut().expect("list").push(json!({
+            "model_name": "nobody", "litellm_params": { "model": "openai/x", "api_base": "http://127.0.0.1:9/v1", "api_key": "sk-x-0123456789abcdef" },
+        }));
+    })
+    .await;
+    for (status, seen, kind) in [
+        (400, 400, "invalid_request_error"),
+        (401, 401, "authentication_error"),
+        (403, 403, "permission_error"),
+        (404, 404, "invalid_request_error"),
+        (422, 422, "invalid_request_error"),
+        (429, 429, "throttling_error"),
+        (500, 500, "internal_server_error"),
+        (503, 503, "internal_server_error"),
+        (529, 500, "internal_server_error"),
+    ] {
+        for stream in [false, true] {
+            let answer = app
+                .chat(&format!("fail-{status}"), json!({ "stream": stream }))
+                .await;
+            answer.refused(seen, "upstream_error");
+            assert_eq!(answer.error("type"), kind);
+            let record = app.record_of(&answer).await;
+            assert_eq!(
+                (record.outcome(), record.code()),
+                ("failure", "upstream_error")
+            );
+            let attempts = &record.document["execution"]["tool_calls"][0]["result"]["attempts"];
+            assert_eq!(attempts[0]["status"], status, "{attempts}");
+        }
+    }
+    let limited = app.chat("fail-429", json!({})).await;
+    assert_eq!(limited.header("retry-after"), Some("7"));
+    app.chat("fail-413", json!({}))
+        .await
+        .refused(400, "context_length_exceeded");
+    app.chat("hang", json!({}))
+        .await
+        .refused(408, "upstream_timeout");
+    app.chat("hang", json!({ "stream": true }))
+        .await
+        .refused(408, "upstream_timeout");
+    let body = app.chat("hang-after-1", json!({})).await;
+    assert!(
+        body.status >= 400
+            && ["upstream_timeout", "upstream_idle_timeout"].contains(&body.code().as_str()),
+        "{}",
+        body.text()
+    );
+    let stream = app.chat("hang-after-1", json!({ "stream": true })).await;
+    assert!(
+        stream
+            .events()
+            .last()
+            .is_some_and(|event| event.contains("timeout")),
+        "{}",
+        stream.text()
+    );
+    app.chat("cut-before-head", json!({}))
+        .await
+        .refused(502, "upstream_unreachable");
+    app.chat("cut-after-3", json!({}))
+        .await
+        .refused(502, "upstream_cut");
+    app.chat("bad-json", json!({}))
+        .await
+        .refused(502, "upstream_invalid");
+    app.providers_elsewhere();
+    app.chat("nobody", json!({}))
+        .await
+        .refused(502, "upstream_unreachable");
+    soon("rest", app.at_rest()).await;
+}

@@ -1,0 +1,15 @@
+//! The gateway from outside: real connections to the real pipeline, a sandbox provider behind it, and a ledger that is verified
+//! when each test ends. Attack cases carry their ids in their names.
+
+mod checks;
+mod deferred;
+mod errors;
+mod http;
+mod info;
+mod json;
+mod ledger;
+mod ssrf;
+mod streams;
+mod support;
+mod upstream;
+mod wire;
