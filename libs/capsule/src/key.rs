@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signer as _, Verifier as _, VerifyingKey};
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsBasepointTable, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::BasepointTable;
+use ed25519_dalek::Signer as _;
+use sha2::{Digest, Sha512};
 
 use crate::hex;
 
@@ -177,24 +181,46 @@ impl fmt::Debug for SigningKey {
 
 /// A public key made ready for checking signatures.
 #[derive(Clone)]
-pub(crate) struct Checker(VerifyingKey);
+pub(crate) struct Checker {
+    key: [u8; 32],
+    /// Multiples of the negated point: with them a check costs about as much as a signature.
+    negated: Box<EdwardsBasepointTable>,
+}
 
 impl Checker {
-    /// `None` when the bytes are no usable key: not a point, or one of small order, with which a
-    /// signature proves nothing.
+    /// `None` when the bytes are no usable key: not a point in its canonical encoding, or one of small
+    /// order, with which a signature proves nothing.
     pub(crate) fn new(key: &PublicKey) -> Option<Checker> {
-        let key = VerifyingKey::from_bytes(key.as_bytes()).ok()?;
-        (!key.is_weak()).then_some(Checker(key))
+        let point = CompressedEdwardsY(key.0).decompress()?;
+        let canonical = point.compress().0 == key.0;
+        (canonical && !point.is_small_order()).then(|| Checker {
+            key: key.0,
+            negated: Box::new(EdwardsBasepointTable::create(&-point)),
+        })
     }
 
-    /// Whether the signature is good, by the strict rules: the equation without cofactor, canonical
-    /// encodings only, and no point of small order.
+    /// Whether the signature is good, by the strict rules (RFC 8032 without cofactor, and no point of
+    /// small order).
     pub(crate) fn check(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
-        // `verify` compares the computed point's canonical bytes with the signature's, so only the
-        // canonical encodings of small-order points are left to refuse. This spares `verify_strict`'s
-        // decompression of the point.
-        !SMALL_ORDER.contains(signature.r_bytes()) && self.0.verify(message, &signature).is_ok()
+        let (halves, _) = signature.as_chunks::<32>();
+        let [point, response] = halves else {
+            return false;
+        };
+        // S must be below the order of the group, else a signature has several spellings.
+        let response: Option<Scalar> = Scalar::from_canonical_bytes(*response).into();
+        let Some(response) = response else {
+            return false;
+        };
+        let challenge = Sha512::new()
+            .chain_update(point)
+            .chain_update(self.key)
+            .chain_update(message)
+            .finalize();
+        let challenge = Scalar::from_bytes_mod_order_wide(&challenge.into());
+        let expected = EdwardsPoint::mul_base(&response) + self.negated.mul_base(&challenge);
+        // Comparing the canonical bytes refuses every other spelling of the point, so only the canonical
+        // encodings of small-order points are left to refuse.
+        expected.compress().as_bytes() == point && !SMALL_ORDER.contains(point)
     }
 }
 
@@ -229,6 +255,8 @@ const fn negative(mut point: [u8; 32]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::{Verifier as _, VerifyingKey};
+
     use super::*;
 
     #[test]
@@ -245,9 +273,6 @@ mod tests {
 
     #[test]
     fn a_signature_without_nonce_is_refused_as_verify_strict_does() {
-        use curve25519_dalek::Scalar;
-        use sha2::{Digest, Sha512};
-
         // R is the identity and S the challenge times the secret: the equation holds, and `verify` of
         // the curve library alone accepts it.
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
@@ -269,10 +294,55 @@ mod tests {
     }
 
     #[test]
+    fn signatures_of_many_keys_are_good_for_their_own_key_only() {
+        for seed in 0..50 {
+            let key = SigningKey::from_seed([seed; 32]);
+            let checker = Checker::new(&key.public_key()).unwrap();
+            let message = [seed; 64];
+            assert!(checker.check(&message, &key.sign(&message).unwrap()));
+            let other = SigningKey::from_seed([seed + 1; 32]);
+            assert!(!checker.check(&message, &other.sign(&message).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_second_spelling_of_the_response_is_refused() {
+        // S plus the order of the group satisfies the equation too.
+        let order = Scalar::ZERO - Scalar::ONE;
+        let mut order = order.to_bytes();
+        order[0] += 1;
+        let key = SigningKey::from_seed([1; 32]);
+        let checker = Checker::new(&key.public_key()).unwrap();
+        let mut signature = key.sign(b"message").unwrap();
+        let mut carry = 0;
+        for (byte, add) in signature[32..].iter_mut().zip(order) {
+            let sum = u16::from(*byte) + u16::from(add) + carry;
+            *byte = sum as u8;
+            carry = sum >> 8;
+        }
+        assert!(!checker.check(b"message", &signature));
+    }
+
+    #[test]
+    fn keys_in_another_spelling_are_refused() {
+        // y = 1 + p is the identity's y; x = 0 with the sign bit set is no canonical point either.
+        let mut beyond = [0xFF; 32];
+        beyond[0] = 0xEE;
+        beyond[31] = 0x7F;
+        let mut signed_zero = [0; 32];
+        signed_zero[0] = 1;
+        signed_zero[31] = 0x80;
+        for key in [beyond, signed_zero] {
+            assert!(Checker::new(&PublicKey(key)).is_none());
+        }
+    }
+
+    #[test]
     fn any_changed_bit_of_a_signature_is_noticed() {
         let key = SigningKey::from_seed([1; 32]);
         let good = key.sign(b"message").unwrap();
         let checker = Checker::new(&key.public_key()).unwrap();
+        let strict = VerifyingKey::from_bytes(key.public_key().as_bytes()).unwrap();
         assert!(checker.check(b"message", &good));
         assert!(!checker.check(b"another", &good));
         for at in 0..64 {
@@ -280,6 +350,8 @@ mod tests {
                 let mut bad = good;
                 bad[at] ^= 1 << bit;
                 assert!(!checker.check(b"message", &bad));
+                let bad = ed25519_dalek::Signature::from_bytes(&bad);
+                assert!(strict.verify_strict(b"message", &bad).is_err());
             }
         }
     }
