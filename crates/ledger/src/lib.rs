@@ -4,6 +4,11 @@
 //! durable; [`Opened::settle`] hands in the record. One thread commits whatever arrived during its last
 //! commit as one transaction of a [`journal::Journal`].
 
+#![cfg_attr(
+    feature = "bench-null-journal",
+    expect(unused, reason = "what commits is not reached when nothing is kept")
+)]
+
 mod adopt;
 mod anchor;
 pub mod audit;
