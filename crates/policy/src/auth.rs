@@ -114,7 +114,7 @@ pub enum AuthError {
     NotVirtualKey,
     /// A well-formed key that nobody holds.
     #[error(
-        "Authentication Error, Invalid proxy server token passed. Unable to find token in cache or `LiteLLM_VerificationTokenTable`"
+        "Authentication Error, Invalid proxy server token passed. Unable to find token in cache or database."
     )]
     Unknown,
 }
