@@ -1,7 +1,7 @@
 //! Fuzz bodies: plain functions over inputs that say what promise was broken. Stable
 //! tests run them over a corpus, a fuzzer over whatever it likes.
 
-use crate::{BlockedWords, Check, Finding, StreamCheck};
+use crate::{BlockedWords, Check, Finding, Form, StreamCheck};
 
 /// A broken promise, for the person who reads the failing run.
 pub type Broken = String;
@@ -56,10 +56,10 @@ pub fn cut<'a>(text: &'a str, cuts: &[usize]) -> Vec<&'a str> {
 ///
 /// # Errors
 /// The promise that was broken.
-pub fn window(words: &BlockedWords, text: &str, cuts: &[usize]) -> Result<(), Broken> {
-    let whole = words.scan(text);
+pub fn window(words: &BlockedWords, form: Form, text: &str, cuts: &[usize]) -> Result<(), Broken> {
+    let whole = words.scan_as(form, text);
     let pieces = cut(text, cuts);
-    let mut stream = words.window();
+    let mut stream = words.window_as(form);
     let (delivered, findings, blocked) = streamed(&mut stream, pieces.iter().copied());
     if findings != whole.findings || blocked != whole.blocked {
         return Err(format!("stream {findings:?}, whole {:?}", whole.findings));
@@ -69,12 +69,13 @@ pub fn window(words: &BlockedWords, text: &str, cuts: &[usize]) -> Result<(), Br
         None if delivered != expected => Err(format!("{delivered:?}, not {expected:?}")),
         None => Ok(()),
         Some(_) => {
-            let mut by_letter = words.window();
+            let mut by_letter = words.window_as(form);
             let mut buffer = [0; 4];
             let mut letters = String::new();
             for c in text.chars() {
                 letters.push_str(&by_letter.push(c.encode_utf8(&mut buffer)).text);
             }
+            letters.push_str(&by_letter.finish().text);
             (delivered == letters)
                 .then_some(())
                 .ok_or_else(|| format!("blocked after {delivered:?}, by letter {letters:?}"))

@@ -5,6 +5,7 @@
 //! Findings say where and by which rule, never what was matched.
 
 mod automaton;
+mod escape;
 mod fold;
 pub mod fuzz;
 mod stream;
@@ -89,6 +90,17 @@ pub enum Reach {
     Whole,
 }
 
+/// How a text is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Form {
+    /// As it stands.
+    #[default]
+    Plain,
+    /// The text is a JSON document, such as the arguments of a tool call: an escape
+    /// (`\u043f`) counts as the character it stands for, and is masked as a whole.
+    JsonText,
+}
+
 /// What a rule is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule<'a> {
@@ -112,12 +124,22 @@ pub trait Check: Send + Sync + std::fmt::Debug {
     /// The rule with this index ([`Finding::rule`]).
     fn rule(&self, index: u32) -> Option<Rule<'_>>;
 
-    /// Looks at one whole text.
-    fn scan(&self, text: &str) -> Verdict;
+    /// Looks at one whole text of the given form.
+    fn scan_as(&self, form: Form, text: &str) -> Verdict;
 
     /// The same check for one text that arrives in pieces. `None` if its reach is
     /// [`Reach::Whole`].
-    fn stream(&self) -> Option<Box<dyn StreamCheck>>;
+    fn stream_as(&self, form: Form) -> Option<Box<dyn StreamCheck>>;
+
+    /// Looks at one whole plain text.
+    fn scan(&self, text: &str) -> Verdict {
+        self.scan_as(Form::Plain, text)
+    }
+
+    /// [`Check::stream_as`] for plain text.
+    fn stream(&self) -> Option<Box<dyn StreamCheck>> {
+        self.stream_as(Form::Plain)
+    }
 }
 
 /// A check at work on one text that arrives in pieces: one per choice and channel.

@@ -5,9 +5,10 @@
 //! construction. A character is released as soon as the automaton's depth says that no
 //! match can begin at or before it.
 
+use crate::escape::{Escapes, Unit};
 use crate::fold::fold;
 use crate::words::Inner;
-use crate::{Action, Emit, Finding, StreamCheck};
+use crate::{Action, Emit, Finding, Form, StreamCheck};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,9 +16,8 @@ use std::sync::Arc;
 use crate::automaton::{Hit, State};
 
 /// A character that is held back.
-#[derive(Clone, Copy)]
 struct Held {
-    c: char,
+    unit: Unit,
     /// Byte offset in the text.
     at: usize,
     /// Byte offset in the folded text.
@@ -40,6 +40,8 @@ pub struct StreamWindow {
     /// Text before this offset is replaced by a tag that is already out.
     masked_until: usize,
     blocked: Option<Finding>,
+    /// For JSON text: the escape that is being read.
+    escapes: Option<Escapes>,
 }
 
 impl std::fmt::Debug for StreamWindow {
@@ -54,7 +56,7 @@ impl std::fmt::Debug for StreamWindow {
 }
 
 impl StreamWindow {
-    pub(crate) fn new(words: Arc<Inner>) -> StreamWindow {
+    pub(crate) fn new(words: Arc<Inner>, form: Form) -> StreamWindow {
         StreamWindow {
             words,
             state: State::default(),
@@ -64,31 +66,46 @@ impl StreamWindow {
             masked: VecDeque::new(),
             masked_until: 0,
             blocked: None,
+            escapes: (form == Form::JsonText).then(Escapes::default),
         }
     }
 
-    fn step(&mut self, c: char, out: &mut String, findings: &mut Vec<Finding>) {
-        let held = Held {
-            c,
-            at: self.at,
-            folded: self.folded,
-            invisible: false,
-        };
-        self.at = self.at.saturating_add(c.len_utf8());
-        match fold(c) {
-            None => self.held.push_back(Held {
-                invisible: true,
-                ..held
-            }),
-            Some(folded) => {
-                self.held.push_back(held);
-                let mut buffer = [0; 4];
-                for &byte in folded.encode_utf8(&mut buffer).as_bytes() {
-                    self.state = self.words.automaton.next(self.state, byte);
-                    self.folded = self.folded.saturating_add(1);
-                }
-                self.look(findings);
+    /// Takes one character of the text as it is written.
+    fn read(&mut self, c: char, out: &mut String, findings: &mut Vec<Finding>) {
+        let mut units = Vec::new();
+        match &mut self.escapes {
+            Some(escapes) if c == '\\' || escapes.pending() > 0 => escapes.take(c, &mut units),
+            _ => return self.step(Unit::Plain(c), out, findings),
+        }
+        self.steps(units, out, findings);
+    }
+
+    fn steps(&mut self, units: Vec<Unit>, out: &mut String, findings: &mut Vec<Finding>) {
+        for unit in units {
+            if self.blocked.is_none() {
+                self.step(unit, out, findings);
             }
+        }
+    }
+
+    fn step(&mut self, unit: Unit, out: &mut String, findings: &mut Vec<Finding>) {
+        let (at, folded) = (self.at, self.folded);
+        self.at = self.at.saturating_add(unit.len());
+        let meaning = fold(unit.meaning());
+        let invisible = meaning.is_none();
+        self.held.push_back(Held {
+            unit,
+            at,
+            folded,
+            invisible,
+        });
+        if let Some(meaning) = meaning {
+            let mut buffer = [0; 4];
+            for &byte in meaning.encode_utf8(&mut buffer).as_bytes() {
+                self.state = self.words.automaton.next(self.state, byte);
+                self.folded = self.folded.saturating_add(1);
+            }
+            self.look(findings);
         }
         if self.blocked.is_none() {
             self.check_window(findings);
@@ -133,7 +150,8 @@ impl StreamWindow {
 
     /// A candidate that outgrows the window counts as a match.
     fn check_window(&mut self, findings: &mut Vec<Finding>) {
-        if self.held() <= self.words.window {
+        let first = self.held.front().map_or(self.at, |held| held.at);
+        if self.at.saturating_sub(first) <= self.words.window {
             return;
         }
         let automaton = &self.words.automaton;
@@ -180,17 +198,18 @@ impl StreamWindow {
     fn release(&mut self, out: &mut String) {
         let depth = self.words.automaton.depth(self.state) as usize;
         let keep = self.folded.saturating_sub(depth);
-        while let Some(held) = self.held.front().copied() {
+        while let Some(held) = self.held.front() {
             let before = held.folded < keep || (held.invisible && held.folded == keep);
             if !before {
                 break;
             }
-            self.held.pop_front();
-            self.deliver(held, out);
+            if let Some(held) = self.held.pop_front() {
+                self.deliver(&held, out);
+            }
         }
     }
 
-    fn deliver(&mut self, held: Held, out: &mut String) {
+    fn deliver(&mut self, held: &Held, out: &mut String) {
         if held.at < self.masked_until {
             return;
         }
@@ -200,18 +219,24 @@ impl StreamWindow {
                 self.masked_until = end;
                 out.push_str(&self.words.tag);
             }
-            _ => out.push(held.c),
+            _ => held.unit.write(out),
         }
     }
 
     /// Copies leading text that cannot be part of any match.
     fn skip_clean<'a>(&mut self, rest: &'a str, out: &mut String) -> &'a str {
-        if !self.state.is_root() || !self.held.is_empty() {
+        let escapes = self.escapes.as_ref();
+        if !self.state.is_root()
+            || !self.held.is_empty()
+            || escapes.is_some_and(|e| e.pending() > 0)
+        {
             return rest;
         }
+        let json = escapes.is_some();
         let automaton = &self.words.automaton;
         let clean = rest.bytes().take_while(|byte| {
             byte.is_ascii()
+                && !(json && *byte == b'\\')
                 && automaton
                     .next(State::default(), byte.to_ascii_lowercase())
                     .is_root()
@@ -234,7 +259,7 @@ impl StreamCheck for StreamWindow {
             rest = self.skip_clean(rest, &mut out);
             let mut letters = rest.chars();
             let Some(c) = letters.next() else { break };
-            self.step(c, &mut out, &mut findings);
+            self.read(c, &mut out, &mut findings);
             rest = letters.as_str();
         }
         let text = if out == piece {
@@ -251,21 +276,28 @@ impl StreamCheck for StreamWindow {
 
     fn finish(&mut self) -> Emit<'static> {
         let mut out = String::new();
+        let mut findings = Vec::new();
+        if let Some(escapes) = &mut self.escapes {
+            let mut units = Vec::new();
+            escapes.flush(&mut units);
+            self.steps(units, &mut out, &mut findings);
+        }
         if self.blocked.is_none() {
             self.state = State::default();
             while let Some(held) = self.held.pop_front() {
-                self.deliver(held, &mut out);
+                self.deliver(&held, &mut out);
             }
         }
         Emit {
             text: Cow::Owned(out),
-            findings: Vec::new(),
+            findings,
             blocked: self.blocked,
         }
     }
 
     fn held(&self) -> usize {
         let start = self.held.front().map_or(self.at, |held| held.at);
-        self.at.saturating_sub(start)
+        let pending = self.escapes.as_ref().map_or(0, Escapes::pending);
+        self.at.saturating_sub(start).saturating_add(pending)
     }
 }

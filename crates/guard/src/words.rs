@@ -9,7 +9,7 @@
 use crate::automaton::Automaton;
 use crate::fold::fold_into;
 use crate::stream::StreamWindow;
-use crate::{Action, Check, Reach, Rule, StreamCheck, Verdict};
+use crate::{Action, Check, Form, Reach, Rule, StreamCheck, Verdict};
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use std::sync::Arc;
 
@@ -103,8 +103,11 @@ impl BlockedWords {
             .build(patterns.iter().map(|(pattern, _)| pattern))
             .map_err(|_| BuildError::ListTooLarge)?;
         let longest = patterns.iter().map(|(pattern, _)| pattern.len()).max();
-        // A folded byte stands for at most four bytes of text.
-        let window = longest.unwrap_or(0).saturating_mul(4).saturating_add(SLACK);
+        // A folded byte stands for at most one pair of escapes, twelve bytes of text.
+        let window = longest
+            .unwrap_or(0)
+            .saturating_mul(12)
+            .saturating_add(SLACK);
         let inner = Inner {
             name: name.to_owned(),
             tag: tag.to_owned(),
@@ -118,10 +121,16 @@ impl BlockedWords {
         })
     }
 
-    /// The compiled list, for a stream.
+    /// The check at work on a stream of plain text.
     #[must_use]
     pub fn window(&self) -> StreamWindow {
-        StreamWindow::new(Arc::clone(&self.inner))
+        self.window_as(Form::Plain)
+    }
+
+    /// The check at work on a stream of the given form.
+    #[must_use]
+    pub fn window_as(&self, form: Form) -> StreamWindow {
+        StreamWindow::new(Arc::clone(&self.inner), form)
     }
 
     /// The entries, in order of [`crate::Finding::rule`].
@@ -131,7 +140,10 @@ impl BlockedWords {
     }
 
     /// Whether the slow, exact way can be left out.
-    fn surely_clean(&self, text: &str) -> bool {
+    fn surely_clean(&self, form: Form, text: &str) -> bool {
+        if form == Form::JsonText && text.contains('\\') {
+            return false;
+        }
         if text.is_ascii() {
             return !self.inner.quick.is_match(&text.to_ascii_lowercase());
         }
@@ -160,18 +172,18 @@ impl Check for BlockedWords {
         })
     }
 
-    fn scan(&self, text: &str) -> Verdict {
-        if self.surely_clean(text) {
+    fn scan_as(&self, form: Form, text: &str) -> Verdict {
+        if self.surely_clean(form, text) {
             return Verdict::default();
         }
-        let mut window = self.window();
+        let mut window = self.window_as(form);
         let first = window.push(text);
         let mut masked = first.text.into_owned();
         let mut findings = first.findings;
         let last = window.finish();
         masked.push_str(&last.text);
         findings.extend(last.findings);
-        let blocked = first.blocked;
+        let blocked = first.blocked.or(last.blocked);
         let changed = blocked.is_none() && masked != text;
         Verdict {
             findings,
@@ -180,7 +192,7 @@ impl Check for BlockedWords {
         }
     }
 
-    fn stream(&self) -> Option<Box<dyn StreamCheck>> {
-        Some(Box::new(self.window()))
+    fn stream_as(&self, form: Form) -> Option<Box<dyn StreamCheck>> {
+        Some(Box::new(self.window_as(form)))
     }
 }

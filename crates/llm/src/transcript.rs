@@ -72,8 +72,10 @@ pub enum Part {
     Reasoning,
     /// The `name` of a message.
     Name,
-    /// Arguments of a tool call (usually JSON as text).
+    /// Arguments of a function call: JSON as text.
     ToolArguments,
+    /// Input of a custom tool call: free text.
+    ToolInput,
     /// The name of a tool, function or called tool.
     ToolName,
     /// The description of a tool or function.
@@ -105,6 +107,7 @@ impl Part {
             Part::Reasoning => "reasoning",
             Part::Name => "name",
             Part::ToolArguments => "tool_arguments",
+            Part::ToolInput => "tool_input",
             Part::ToolName => "tool_name",
             Part::ToolDescription => "tool_description",
             Part::Schema => "schema",
@@ -115,6 +118,14 @@ impl Part {
             Part::Key => "key",
             Part::Unknown => "unknown",
         }
+    }
+}
+
+impl Part {
+    /// Whether the text is a JSON document, whose escapes a check should read.
+    #[must_use]
+    pub fn is_json_text(self) -> bool {
+        self == Part::ToolArguments
     }
 }
 

@@ -1,7 +1,7 @@
 //! Blocked words over streams: the same as over the whole text, however it is cut.
 
 use crate::words::words;
-use guard::{Action, Check, StreamCheck, fuzz};
+use guard::{Action, Check, Form, StreamCheck, fuzz};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
@@ -66,14 +66,14 @@ fn grd_11_long_streams_hold_back_a_bounded_amount() {
     let mut delivered = String::new();
     for c in text.chars() {
         delivered.push_str(&stream.push(c.encode_utf8(&mut [0; 4])).text);
-        assert!(stream.held() <= 9 * 4 + 256 + 4);
+        assert!(stream.held() <= 9 * 12 + 256 + 4);
     }
     delivered.push_str(&stream.finish().text);
     assert_eq!(delivered, text);
     // Across the border of a large buffer.
     let text = format!("{}abcabcabd tail", "x".repeat(65_530));
     for cut in 65_525..65_545 {
-        assert_eq!(fuzz::window(&check, &text, &[cut]), Ok(()));
+        assert_eq!(fuzz::window(&check, Form::Plain, &text, &[cut]), Ok(()));
     }
 }
 
@@ -102,9 +102,31 @@ proptest! {
     ) {
         let list: Vec<(&str, Action)> = list.iter().map(|(w, a)| (w.as_str(), *a)).collect();
         let check = words(&list);
-        prop_assert_eq!(fuzz::window(&check, &text, &cuts), Ok(()));
+        prop_assert_eq!(fuzz::window(&check, Form::Plain, &text, &cuts), Ok(()));
         let every: Vec<usize> = (0..text.len()).collect();
-        prop_assert_eq!(fuzz::window(&check, &text, &every), Ok(()));
+        prop_assert_eq!(fuzz::window(&check, Form::Plain, &text, &every), Ok(()));
+    }
+
+    /// JSON text: escapes of every kind, whole and broken, cut anywhere.
+    #[test]
+    fn grd_11_escapes_are_cut_anywhere(
+        list in any_words(),
+        parts in prop::collection::vec(prop_oneof![
+            letters("{1,3}"), Just("\\u0061".to_owned()), Just("\\u0041".to_owned()),
+            Just("\\u00e9".to_owned()), Just("\\u212A".to_owned()), Just("\\u200b".to_owned()),
+            Just("\\ud83d\\ude00".to_owned()), Just("\\udb40\\udc61".to_owned()),
+            Just("\\".to_owned()), Just("\\u".to_owned()), Just("\\u00".to_owned()),
+            Just("\\ud83d".to_owned()), Just("\\n".to_owned()), Just("\\\"".to_owned()),
+            Just("\"".to_owned()), Just("\\x".to_owned()),
+        ], 0..14),
+        cuts in prop::collection::vec(0_usize..120, 0..12),
+    ) {
+        let list: Vec<(&str, Action)> = list.iter().map(|(w, a)| (w.as_str(), *a)).collect();
+        let check = words(&list);
+        let text = parts.concat();
+        prop_assert_eq!(fuzz::window(&check, Form::JsonText, &text, &cuts), Ok(()));
+        let every: Vec<usize> = (0..text.len()).collect();
+        prop_assert_eq!(fuzz::window(&check, Form::JsonText, &text, &every), Ok(()));
     }
 
     /// Against a slow, obvious model: every match, by trying every place.

@@ -1,6 +1,6 @@
 //! Blocked words over whole texts. Attack family GRD.
 
-use guard::{Action, BlockedWords, BuildError, Check, Reach, Verdict, Word};
+use guard::{Action, BlockedWords, BuildError, Check, Form, Reach, Verdict, Word};
 
 pub(crate) fn words(list: &[(&str, Action)]) -> BlockedWords {
     let word = |(keyword, action): &(&str, Action)| Word {
@@ -152,8 +152,14 @@ fn grd_07_a_flood_of_invisible_characters_counts_as_a_match() {
             .starts_with(guard::DEFAULT_TAG)
     );
     for cut in [0, 1, 2, 5, 250, 290, 296, 298, 299, 300, 301, 30_000] {
-        assert_eq!(guard::fuzz::window(&block, &text, &[cut, cut + 3]), Ok(()));
-        assert_eq!(guard::fuzz::window(&mask, &text, &[cut, cut + 3]), Ok(()));
+        assert_eq!(
+            guard::fuzz::window(&block, Form::Plain, &text, &[cut, cut + 3]),
+            Ok(())
+        );
+        assert_eq!(
+            guard::fuzz::window(&mask, Form::Plain, &text, &[cut, cut + 3]),
+            Ok(())
+        );
     }
     // A flood without a candidate before it is nobody's match.
     assert!(block.scan(&format!("x{flood}x")).passed());
@@ -167,6 +173,33 @@ fn grd_13_tags_that_would_break_json_are_refused() {
             Some(BuildError::UnsafeTag)
         );
     }
+}
+
+#[test]
+fn grd_09_escapes_of_json_text_are_read() {
+    let check = words(&[("пароль", Mask), ("rm -rf", Block)]);
+    let json = |text: &str| check.scan_as(Form::JsonText, text);
+    // What a client writes that escapes everything beyond ASCII.
+    let escaped = "{\"q\": \"x\\u043f\\u0410\\u0440\\u043e\\u043b\\u044c\\n\"}";
+    let masked = "{\"q\": \"x[KEYWORD_REDACTED]\\n\"}";
+    assert_eq!(json(escaped).masked.as_deref(), Some(masked));
+    assert!(check.scan(escaped).passed());
+    let found = json("{\"c\":\"rm\\u0020-\\u0072f /\"}")
+        .blocked
+        .expect("blocked");
+    assert_eq!((found.start, found.end), (6, 22));
+    // What is no escape stands for itself; two backslashes are one.
+    for text in [
+        "rm \\\\u002drf",
+        "rm \\u002",
+        "rm \\x2drf",
+        "\\ud83d rm",
+        "\\",
+    ] {
+        assert_eq!(json(text), Verdict::default(), "{text}");
+    }
+    assert!(json("\\ud83drm -rf").blocked.is_some());
+    assert!(json("rm -r\\u0066").blocked.is_some());
 }
 
 #[test]

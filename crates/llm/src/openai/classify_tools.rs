@@ -36,7 +36,8 @@ impl Walk {
             let name = key.as_str().unwrap_or_default();
             match &*name {
                 "name" => self.text(Part::ToolName, value),
-                "arguments" | "input" => self.text(Part::ToolArguments, value),
+                "arguments" => self.text(Part::ToolArguments, value),
+                "input" => self.text(Part::ToolInput, value),
                 _ => self.unknown(key, value),
             }
         }

@@ -18,8 +18,10 @@ pub enum Channel {
     Refusal,
     /// Name of the tool call with this index.
     ToolName(u32),
-    /// Arguments of the tool call with this index.
+    /// Arguments of the function call with this index: JSON as text.
     ToolArguments(u32),
+    /// Input of the custom tool call with this index: free text.
+    ToolInput(u32),
     /// The transcript of spoken output.
     AudioTranscript,
     /// Any other string, by a hash of the member names that lead to it, so that the
@@ -38,6 +40,7 @@ impl Channel {
             Channel::Refusal => "refusal",
             Channel::ToolName(_) => "tool_name",
             Channel::ToolArguments(_) => "tool_arguments",
+            Channel::ToolInput(_) => "tool_input",
             Channel::AudioTranscript => "audio_transcript",
             Channel::Other(_) => "other",
         }
@@ -47,6 +50,12 @@ impl Channel {
     #[must_use]
     pub fn is_incremental(self) -> bool {
         !matches!(self, Channel::Other(_))
+    }
+
+    /// Whether the text is a JSON document, whose escapes a check should read.
+    #[must_use]
+    pub fn is_json_text(self) -> bool {
+        matches!(self, Channel::ToolArguments(_))
     }
 
     /// The channel of a member below this one. Known channels stay what they are.
@@ -222,7 +231,8 @@ fn call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
     for (key, value) in node.entries() {
         let channel = match () {
             () if key.is_str("name") => Channel::ToolName(number),
-            () if key.is_str("arguments") || key.is_str("input") => Channel::ToolArguments(number),
+            () if key.is_str("arguments") => Channel::ToolArguments(number),
+            () if key.is_str("input") => Channel::ToolInput(number),
             () => Channel::other(0, key),
         };
         push(choice, channel, value, found);

@@ -162,11 +162,10 @@ impl Chunk {
                 .all(|output| output.decode(&self.doc).is_empty())
             && self.opaque.is_empty()
             && self.choices().all(|(_, choice)| {
-                let reason = choice.get("finish_reason");
-                let delta = choice
-                    .get("delta")
-                    .is_some_and(|d| d.get("tool_calls").is_some());
-                !delta && reason.is_none_or(|reason| reason.is_null())
+                let given = |node: Option<Node<'_>>| node.is_some_and(|node| !node.is_null());
+                let delta = |name: &str| choice.get("delta").and_then(|delta| delta.get(name));
+                let begins = given(delta("role")) || given(delta("tool_calls"));
+                !begins && !given(choice.get("finish_reason"))
             })
     }
 
@@ -285,12 +284,18 @@ impl Head {
                 member(&mut delta, "transcript");
                 delta.push(b'}');
             }
-            super::Channel::ToolName(index) | super::Channel::ToolArguments(index) => {
+            super::Channel::ToolName(index)
+            | super::Channel::ToolArguments(index)
+            | super::Channel::ToolInput(index) => {
+                let (kind, name) = match channel {
+                    super::Channel::ToolName(_) => ("function", "name"),
+                    super::Channel::ToolInput(_) => ("custom", "input"),
+                    _ => ("function", "arguments"),
+                };
                 delta.extend_from_slice(b"{\"tool_calls\":[{\"index\":");
                 json::write_u64(&mut delta, u64::from(index));
-                delta.extend_from_slice(b",\"function\":");
-                let is_name = matches!(channel, super::Channel::ToolName(_));
-                member(&mut delta, if is_name { "name" } else { "arguments" });
+                delta.extend_from_slice(format!(",\"{kind}\":").as_bytes());
+                member(&mut delta, name);
                 delta.extend_from_slice(b"}]}");
             }
             super::Channel::Other(_) => return None,

@@ -71,6 +71,9 @@ fn ends_usage_and_errors_are_told() {
         assert!(usage.is_usage_only(), "{choices}");
         assert_eq!(usage.usage().expect("true").map(|u| u.total), Some(3));
     }
+    // Some providers count along from the first chunk on.
+    let first = r#"[{"index":0,"delta":{"role":"assistant","content":""}}]"#;
+    assert!(!chunk(&format!(r#"{{"choices":{first},{counts}}}"#)).is_usage_only());
     let last = chunk(&format!(
         r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],{counts}}}"#
     ));
@@ -121,6 +124,7 @@ fn chunks_made_here_read_back() {
         Channel::AudioTranscript,
         Channel::ToolName(4),
         Channel::ToolArguments(5),
+        Channel::ToolInput(6),
     ];
     for channel in channels {
         let frame = head.text_frame(3, channel, "h\"é\n").expect("a frame");
