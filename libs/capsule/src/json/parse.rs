@@ -1,5 +1,7 @@
 //! The parser: RFC 8259 text to values, with the number rules of the protocol.
 
+mod strings;
+
 use std::borrow::Cow;
 
 use super::limits::{Duplicates, Limits, MAX_DEPTH, ParseError, ParseErrorKind};
@@ -32,7 +34,6 @@ pub(crate) fn parse_noting_form(
         text,
         bytes,
         at: 0,
-        depth_left: limits.max_depth.min(MAX_DEPTH),
         max_depth: limits.max_depth.min(MAX_DEPTH),
         reject_duplicates: limits.duplicates == Duplicates::Reject,
         canonical: true,
@@ -48,7 +49,6 @@ struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    depth_left: usize,
     max_depth: usize,
     reject_duplicates: bool,
     canonical: bool,
@@ -56,6 +56,25 @@ struct Parser<'a> {
 }
 
 type Parsed<T> = Result<T, ParseErrorKind>;
+type Members = Vec<(Cow<'static, str>, Value)>;
+
+/// A container whose end has not been reached.
+enum Open {
+    Array(Vec<Value>),
+    Object {
+        /// The last member's value is to be set when it has been read.
+        members: Members,
+        /// Whether the keys strictly ascend.
+        sorted: bool,
+        /// Offset of the bracket.
+        at: usize,
+    },
+}
+
+enum Begun {
+    Empty(Value),
+    Open(Open),
+}
 
 impl Parser<'_> {
     fn document(&mut self) -> Parsed<Value> {
@@ -82,11 +101,9 @@ impl Parser<'_> {
         }
     }
 
-    fn value(&mut self) -> Parsed<Value> {
+    fn scalar(&mut self) -> Parsed<Value> {
         match self.peek() {
             Some(b'"') => self.string().map(|text| Value::String(text.to_owned())),
-            Some(b'{') => self.nested(Self::object),
-            Some(b'[') => self.nested(Self::array),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'n') => self.word("null", Value::Null),
             Some(b't') => self.word("true", Value::Bool(true)),
@@ -119,78 +136,127 @@ impl Parser<'_> {
         }
     }
 
-    fn nested(&mut self, inner: fn(&mut Self) -> Parsed<Value>) -> Parsed<Value> {
-        self.depth_left = self
-            .depth_left
-            .checked_sub(1)
-            .ok_or(ParseErrorKind::TooDeep(self.max_depth))?;
-        self.at += 1;
-        self.skip_space();
-        let value = inner(self)?;
-        self.depth_left += 1;
-        Ok(value)
-    }
-
-    fn array(&mut self) -> Parsed<Value> {
-        let mut items = Vec::new();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Value::Array(items));
-        }
+    /// One value of any depth. The containers that are open stand in a list, not on the stack.
+    fn value(&mut self) -> Parsed<Value> {
+        let mut open: Vec<Open> = Vec::new();
         loop {
-            items.push(self.value()?);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Value::Array(items));
+            let mut value = match self.peek() {
+                Some(bracket @ (b'[' | b'{')) => {
+                    if open.len() == self.max_depth {
+                        return Err(ParseErrorKind::TooDeep(self.max_depth));
+                    }
+                    match self.begin(bracket)? {
+                        Begun::Empty(value) => value,
+                        Begun::Open(container) => {
+                            open.push(container);
+                            continue;
+                        }
+                    }
                 }
-                Some(_) => return Err(ParseErrorKind::Unexpected("',' or ']'")),
-                None => return Err(ParseErrorKind::UnexpectedEnd),
-            }
-            self.skip_space();
-        }
-    }
-
-    fn object(&mut self) -> Parsed<Value> {
-        let start = self.at;
-        let mut sorted = true;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Value::Object(Object::new()));
-        }
-        // Sections have three to thirteen members.
-        let mut members: Vec<(Cow<'static, str>, Value)> = Vec::with_capacity(8);
-        loop {
-            match self.peek() {
-                Some(b'"') => {}
-                Some(_) => return Err(ParseErrorKind::Unexpected("a key in double quotes")),
-                None => return Err(ParseErrorKind::UnexpectedEnd),
-            }
-            let key = super::names::key(self.string()?);
-            sorted &= members.last().is_none_or(|(last, _)| *last < key);
-            self.skip_space();
-            match self.peek() {
-                Some(b':') => self.at += 1,
-                Some(_) => return Err(ParseErrorKind::Unexpected("':'")),
-                None => return Err(ParseErrorKind::UnexpectedEnd),
-            }
-            self.skip_space();
-            let value = self.value()?;
-            members.push((key, value));
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
+                _ => self.scalar()?,
+            };
+            // The value may end its container, which then is the value.
+            loop {
+                match open.last_mut() {
+                    None => return Ok(value),
+                    Some(Open::Array(items)) => items.push(value),
+                    Some(Open::Object { members, .. }) => {
+                        if let Some(member) = members.last_mut() {
+                            member.1 = value;
+                        }
+                    }
+                }
+                if self.goes_on(open.last_mut())? {
                     break;
                 }
-                Some(_) => return Err(ParseErrorKind::Unexpected("',' or '}'")),
-                None => return Err(ParseErrorKind::UnexpectedEnd),
+                value = match open.pop() {
+                    Some(Open::Array(items)) => Value::Array(items),
+                    Some(Open::Object {
+                        members,
+                        sorted,
+                        at,
+                    }) => self.finish(members, sorted, at)?,
+                    None => Value::Null,
+                };
             }
-            self.skip_space();
         }
+    }
+
+    fn begin(&mut self, bracket: u8) -> Parsed<Begun> {
+        let at = self.at;
+        self.at += 1;
+        self.skip_space();
+        match (bracket, self.peek()) {
+            (b'[', Some(b']')) => {
+                self.at += 1;
+                Ok(Begun::Empty(Value::Array(Vec::new())))
+            }
+            (b'[', _) => Ok(Begun::Open(Open::Array(Vec::new()))),
+            (_, Some(b'}')) => {
+                self.at += 1;
+                Ok(Begun::Empty(Value::Object(Object::new())))
+            }
+            (_, _) => {
+                // Sections have three to thirteen members.
+                let mut members = Vec::with_capacity(8);
+                members.push((self.key()?, Value::Null));
+                Ok(Begun::Open(Open::Object {
+                    members,
+                    sorted: true,
+                    at,
+                }))
+            }
+        }
+    }
+
+    /// After a value of a container: whether another follows, whose key has then been read, or the
+    /// container ends.
+    fn goes_on(&mut self, container: Option<&mut Open>) -> Parsed<bool> {
+        self.skip_space();
+        let (bracket, expected) = match container {
+            Some(Open::Object { .. }) => (b'}', "',' or '}'"),
+            _ => (b']', "',' or ']'"),
+        };
+        match self.peek() {
+            Some(b',') => self.at += 1,
+            Some(byte) if byte == bracket => {
+                self.at += 1;
+                return Ok(false);
+            }
+            Some(_) => return Err(ParseErrorKind::Unexpected(expected)),
+            None => return Err(ParseErrorKind::UnexpectedEnd),
+        }
+        self.skip_space();
+        if let Some(Open::Object {
+            members, sorted, ..
+        }) = container
+        {
+            let key = self.key()?;
+            *sorted &= members.last().is_none_or(|(last, _)| *last < key);
+            members.push((key, Value::Null));
+        }
+        Ok(true)
+    }
+
+    /// A key and the colon after it.
+    fn key(&mut self) -> Parsed<Cow<'static, str>> {
+        match self.peek() {
+            Some(b'"') => {}
+            Some(_) => return Err(ParseErrorKind::Unexpected("a key in double quotes")),
+            None => return Err(ParseErrorKind::UnexpectedEnd),
+        }
+        let key = super::names::key(self.string()?);
+        self.skip_space();
+        match self.peek() {
+            Some(b':') => self.at += 1,
+            Some(_) => return Err(ParseErrorKind::Unexpected("':'")),
+            None => return Err(ParseErrorKind::UnexpectedEnd),
+        }
+        self.skip_space();
+        Ok(key)
+    }
+
+    fn finish(&mut self, members: Members, sorted: bool, at: usize) -> Parsed<Value> {
         if sorted {
             return Ok(Value::Object(Object::from_sorted(members)));
         }
@@ -198,7 +264,7 @@ impl Parser<'_> {
         if self.reject_duplicates
             && let Some(key) = duplicate(&members)
         {
-            self.at = start.saturating_sub(1);
+            self.at = at;
             return Err(ParseErrorKind::DuplicateKey(key));
         }
         Ok(Value::Object(Object::from_members(members)))
@@ -270,111 +336,9 @@ impl Parser<'_> {
         }
         Ok(())
     }
-
-    /// The string whose opening quote is next: the text itself, or the decoded text in `scratch`.
-    fn string(&mut self) -> Parsed<&str> {
-        self.at += 1;
-        let start = self.at;
-        self.at += self.plain();
-        if self.peek() == Some(b'"') {
-            let text = self.text.get(start..self.at);
-            self.at += 1;
-            return text.ok_or(ParseErrorKind::Utf8);
-        }
-        self.scratch.clear();
-        let mut run = start;
-        loop {
-            let plain = self.bytes.get(run..self.at).unwrap_or_default();
-            self.scratch.extend_from_slice(plain);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return std::str::from_utf8(&self.scratch).map_err(|_| ParseErrorKind::Utf8);
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(ParseErrorKind::ControlCharacter),
-                None => return Err(ParseErrorKind::UnexpectedEnd),
-            }
-            run = self.at;
-            self.at += self.plain();
-        }
-    }
-
-    /// Length of the run before the next quote, backslash or control character.
-    fn plain(&self) -> usize {
-        canonical::plain_prefix(self.bytes.get(self.at..).unwrap_or_default())
-    }
-
-    fn escape(&mut self) -> Parsed<()> {
-        let start = self.at;
-        let byte = match self.bytes.get(self.at + 1) {
-            Some(b'"') => b'"',
-            Some(b'\\') => b'\\',
-            Some(b'/') => {
-                self.canonical = false;
-                b'/'
-            }
-            Some(b'b') => 0x08,
-            Some(b't') => b'\t',
-            Some(b'n') => b'\n',
-            Some(b'f') => 0x0C,
-            Some(b'r') => b'\r',
-            Some(b'u') => return self.unicode_escape(start),
-            Some(_) => return Err(ParseErrorKind::Escape),
-            None => return Err(ParseErrorKind::UnexpectedEnd),
-        };
-        self.scratch.push(byte);
-        self.at += 2;
-        Ok(())
-    }
-
-    fn unicode_escape(&mut self, start: usize) -> Parsed<()> {
-        let high = self.hex4(start + 2)?;
-        let mut end = start + 6;
-        let code = match high {
-            0xD800..=0xDBFF => {
-                if self.bytes.get(end..end + 2) != Some(b"\\u") {
-                    return Err(ParseErrorKind::LoneSurrogate);
-                }
-                let low = self.hex4(end + 2)?;
-                if !(0xDC00..=0xDFFF).contains(&low) {
-                    return Err(ParseErrorKind::LoneSurrogate);
-                }
-                end += 6;
-                0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
-            }
-            code => code,
-        };
-        // What is left without a character is a low half on its own.
-        let character = char::from_u32(code).ok_or(ParseErrorKind::LoneSurrogate)?;
-        let mut utf8 = [0; 4];
-        self.scratch
-            .extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
-        if self.canonical {
-            let mut written = Vec::with_capacity(8);
-            canonical::write_string(character.encode_utf8(&mut utf8), &mut written);
-            let token = self.bytes.get(start..end).unwrap_or_default();
-            self.canonical = written.get(1..written.len() - 1) == Some(token);
-        }
-        self.at = end;
-        Ok(())
-    }
-
-    fn hex4(&self, at: usize) -> Parsed<u32> {
-        let digits = self
-            .bytes
-            .get(at..at + 4)
-            .ok_or(ParseErrorKind::UnexpectedEnd)?;
-        digits.iter().try_fold(0, |value, &digit| {
-            let digit = char::from(digit)
-                .to_digit(16)
-                .ok_or(ParseErrorKind::Escape)?;
-            Ok(value * 16 + digit)
-        })
-    }
 }
 
-fn duplicate(members: &[(Cow<'static, str>, Value)]) -> Option<String> {
+fn duplicate(members: &Members) -> Option<String> {
     let mut keys: Vec<&str> = members.iter().map(|(key, _)| &**key).collect();
     keys.sort_unstable();
     keys.windows(2).find_map(|pair| match pair {

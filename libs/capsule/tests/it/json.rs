@@ -146,7 +146,7 @@ fn keys_are_ordered_by_code_point() {
 
 #[test]
 fn duplicate_keys_by_choice() {
-    let text = r#" {"a": 1, "b": {"x": 1, "y": 2, "x": 3}, "a": 2}"#;
+    let text = r#" {"a": 1, "b": { "x": 1, "y": 2, "x": 3}, "a": 2}"#;
     assert_eq!(canonical(text), r#"{"a":2,"b":{"x":3,"y":2}}"#);
     let limits = Limits {
         duplicates: Duplicates::Reject,
@@ -154,7 +154,7 @@ fn duplicate_keys_by_choice() {
     };
     let error = parse(text.as_bytes(), &limits).unwrap_err();
     assert_eq!(error.kind, ParseErrorKind::DuplicateKey("x".into()));
-    assert_eq!(error.offset, text.find("{\"x\"").unwrap());
+    assert_eq!(error.offset, text.find("{ \"x\"").unwrap());
     assert!(parse(br#"{"b":1,"a":2}"#, &limits).is_ok());
 }
 
@@ -261,4 +261,27 @@ fn values_convert_without_changing_their_kind() {
     assert_ne!(crate::read("1.0"), crate::read("1"));
     assert_eq!(Value::from(None::<&str>), Value::Null);
     assert_eq!(Value::from(vec!["a"]), crate::read("[\"a\"]"));
+}
+
+#[test]
+fn the_deepest_values_fit_a_small_stack() {
+    let deep = || {
+        let text = "[{\"a\":".repeat(MAX_DEPTH / 2) + "1" + &"}]".repeat(MAX_DEPTH / 2);
+        let value = crate::read(&text);
+        assert_eq!(canonical::to_vec(&value), text.as_bytes());
+        assert_eq!(value.clone(), value);
+        let mut document = crate::known_document(0);
+        crate::set(
+            &mut document,
+            "domain",
+            Some(value.get("x").cloned().unwrap_or(value)),
+        );
+        let error = capsule::verify::Record::from_row(
+            &canonical::to_vec(&document),
+            capsule::verify::Seal::default(),
+        );
+        assert!(error.is_err(), "one level too deep");
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    thread.spawn(deep).unwrap().join().unwrap();
 }
