@@ -63,6 +63,10 @@ class Gateway:
         self.port = None
         self.errors = self.folder / "stderr.log"
 
+    @staticmethod
+    def folder_of_its_own():
+        return tempfile.TemporaryDirectory(prefix="sealgate-peers-")
+
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"

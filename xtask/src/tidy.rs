@@ -24,10 +24,12 @@ pub const RULES: &[&str] = &[
     "file-length",
     "words",
     "image-tags",
+    "null-journal",
     "adr-numbers",
     "required-files",
     "links",
     "map",
+    "cases",
 ];
 
 /// A broken rule: which one, where, and what to do about it.
@@ -76,10 +78,12 @@ pub fn check(root: &Path) -> Result<Vec<Problem>> {
     problems.extend(text::file_length(&tree));
     problems.extend(text::words(&tree));
     problems.extend(text::image_tags(&tree));
+    problems.extend(text::null_journal(&tree));
     problems.extend(docs::adr_numbers(&tree));
     problems.extend(docs::required_files(&tree));
     problems.extend(docs::links(&tree));
     problems.extend(docs::map(&tree));
+    problems.extend(docs::cases(&tree));
     problems.sort();
     Ok(problems)
 }

@@ -1,6 +1,6 @@
 //! The documents: decision records are numbered, files that a reader expects exist, links and maps lead somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problem;
 use super::text::Tree;
@@ -140,6 +140,58 @@ fn resolved(from: &str, target: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+/// The document that names attack cases as proof.
+const CASES: &str = "docs/threat-model.md";
+
+/// Every attack case that the threat model names (`SSRF-03`) is the beginning of a test's name (`ssrf_03_`).
+pub fn cases(tree: &Tree) -> Vec<Problem> {
+    let named: BTreeSet<String> = tree
+        .files()
+        .filter(|(path, _)| !path.starts_with("xtask/tests/it/docs"))
+        .flat_map(|(path, text)| {
+            text.split(if path.ends_with(".py") {
+                "def test_"
+            } else {
+                "fn "
+            })
+            .skip(1)
+        })
+        .filter_map(|name| case_of(name, '_'))
+        .collect();
+    let mut problems = Vec::new();
+    for (number, line) in tree.text(CASES).unwrap_or_default().lines().enumerate() {
+        let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let known = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
+        for case in words.filter(known).filter_map(|word| case_of(word, '-')) {
+            if !named.contains(&case) {
+                let message =
+                    format!("no test is named after {case}: write it, or do not name it as proof");
+                problems.push(Problem::new(
+                    "cases",
+                    format!("{CASES}:{}", number + 1),
+                    message,
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// `SSRF-03` from `ssrf_03_and_more` or `SSRF-03`: letters, the separator, two digits, and then no letter or digit.
+fn case_of(text: &str, separator: char) -> Option<String> {
+    let (family, rest) = text.split_once(separator)?;
+    let letters =
+        (2..=5).contains(&family.len()) && family.chars().all(|c| c.is_ascii_alphabetic());
+    let digits = rest
+        .get(..2)
+        .filter(|digits| digits.chars().all(|c| c.is_ascii_digit()))?;
+    let ends = !rest
+        .chars()
+        .nth(2)
+        .is_some_and(|c| c.is_ascii_alphanumeric());
+    (letters && ends).then(|| format!("{}-{digits}", family.to_ascii_uppercase()))
 }
 
 /// Every path in the map of ARCHITECTURE.md exists, or its row says that it is planned; and what exists is not called

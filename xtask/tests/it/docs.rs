@@ -91,3 +91,11 @@ fn a_map_that_calls_existing_code_planned_fires() {
     ]);
     fires(&docs::map(&tree), "map", &["ARCHITECTURE.md:4"]);
 }
+
+#[test]
+fn a_case_without_a_test_fires() {
+    let page = "see SSRF-03 and LED-07\n\nHTTP-01, P-1, UTF-8, X-Y-22, 2026-11-20\n";
+    let tests = "fn ssrf_03_addresses() {}\nfn http_011() {}\nfn led_07() {}\n";
+    let tree = Tree::of(&[("docs/threat-model.md", page), ("a.rs", tests)]);
+    fires(&docs::cases(&tree), "cases", &["docs/threat-model.md:3"]);
+}

@@ -102,3 +102,38 @@ fn a_pure_crate_with_files_or_a_clock_fires() {
         &["crates/policy/src/b.rs:3", "libs/capsule/src/a.rs:2"],
     );
 }
+
+#[test]
+fn a_build_that_records_nothing_outside_the_bench_fires() {
+    let feature = ["bench-null-", "journal"].concat();
+    let files = [
+        ("Cargo.toml", format!("default = [\"{feature}\"]\n")),
+        (
+            "bench/setup.sh",
+            format!("cargo build --features {feature}\n"),
+        ),
+        (
+            "crates/a/Cargo.toml",
+            format!("[features]\n# For the bench.\n{feature} = [\"b/{feature}\"]\n"),
+        ),
+        (
+            "crates/c/Cargo.toml",
+            format!("a = {{ path = \"../a\", features = [\"{feature}\"] }}\n"),
+        ),
+        ("docs/a.md", feature.clone()),
+        (
+            "scripts/release",
+            format!("cargo build --features {feature}\n"),
+        ),
+    ];
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (*path, text.as_str()))
+        .collect();
+    let places = ["Cargo.toml:1", "crates/c/Cargo.toml:1", "scripts/release:1"];
+    fires(
+        &text::null_journal(&Tree::of(&files)),
+        "null-journal",
+        &places,
+    );
+}
