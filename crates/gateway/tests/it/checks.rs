@@ -230,7 +230,7 @@ async fn a_request_selects_more_checks_never_fewer() {
         "not selected, not run"
     );
     let messages = json!([{ "role": "user", "content": "forbidden" }]);
-    for selection in [json!(["words"]), json!([{ "words": { "extra_body": {} } }])] {
+    for selection in [json!(["words"]), json!([{ "words": {} }])] {
         app.chat(
             "echo",
             json!({ "messages": messages, "guardrails": selection }),
@@ -238,6 +238,15 @@ async fn a_request_selects_more_checks_never_fewer() {
         .await
         .refused(400, "blocked");
     }
+    // Parameters of a check come from the configuration alone.
+    let dynamic = json!([{ "words": { "extra_body": { "blocked_words": [] } } }]);
+    let answer = app
+        .chat(
+            "echo",
+            json!({ "messages": messages, "guardrails": dynamic }),
+        )
+        .await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
     app.chat("echo", json!({ "guardrails": ["no-such-check"] }))
         .await
         .refused(400, "unknown_guardrail");

@@ -47,7 +47,7 @@ fn every_code_of_the_source_is_tested() {
     let source = include_str!("../../src/error.rs");
     let public = source
         .split_once("pub fn public")
-        .and_then(|(_, rest)| rest.split_once("pub fn body"))
+        .and_then(|(_, rest)| rest.split_once("///"))
         .expect("the table")
         .0;
     let quoted = public.split('"').skip(1).step_by(2);
@@ -147,6 +147,7 @@ async fn targets() {
     let app = TestApp::with(|config| {
         let models = config["model_list"].as_array_mut().expect("list");
         models[0]["model_name"] = json!("echo");
+        models[0]["litellm_params"]["model"] = json!("openai/echo");
         models.push(json!({ "model_name": "claude", "litellm_params": { "model": "bedrock/anthropic.claude-v2", "aws_region_name": "eu-west-1" } }));
     })
     .await;
@@ -357,16 +358,25 @@ async fn draining() {
         TestApp::with(|config| config["sealgate"]["limits"]["drain_timeout"] = json!(3)).await;
     let mut open = app.open("drip-30", json!({ "stream": true })).await;
     assert!(open.until(|text| text.contains("\"content\":\"A\"")).await);
-    let mut raw = app.raw().await;
-    raw.send("GET /health/liveliness HTTP/1.1\r\nhost: g\r\n\r\n")
+    // One client is in the middle of its request, one is connected and idle.
+    let request = app.raw_chat("echo", json!({}));
+    let (first, rest) = request.split_at(request.len() - 10);
+    let mut sending = app.raw().await;
+    sending.send(first).await;
+    let mut idle = app.raw().await;
+    idle.send("GET /health/liveliness HTTP/1.1\r\nhost: g\r\n\r\n")
         .await;
-    assert!(raw.until(|text| text.contains("alive")).await);
+    assert!(idle.until(|text| text.contains("alive")).await);
     let stopping = app.begin_shutdown();
-    // Whoever is still connected is told, or finds the connection closed.
-    let body = prompt("echo", "hello", json!({})).to_string();
-    let length = body.len();
-    raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {MASTER}\r\ncontent-length: {length}\r\n\r\n{body}")).await;
-    let text = raw.closed().await;
+    app.refuses_connections().await;
+    sending.send(rest).await;
+    let text = sending.closed().await;
+    assert!(
+        text.contains("\"shutting_down\"") && sending.statuses() == [503],
+        "{text}"
+    );
+    idle.send(&request).await;
+    let text = idle.closed().await;
     assert!(!text.contains("hello"), "no new call is taken: {text}");
     let answer = open.rest().await;
     assert_eq!(

@@ -84,7 +84,6 @@ async fn json_03_only_utf_8() {
 async fn json_05_numbers_stay_in_range() {
     let app = TestApp::start().await;
     for (field, value) in [
-        ("max_tokens", "1e400"),
         ("max_tokens", "9223372036854775808"),
         ("max_tokens", "-1"),
         ("max_tokens", "1.5"),
@@ -101,6 +100,7 @@ async fn json_05_numbers_stay_in_range() {
         assert_eq!(answer.error("param"), field, "{body}");
     }
     for value in [
+        "1e400",
         "NaN",
         "Infinity",
         "-Infinity",

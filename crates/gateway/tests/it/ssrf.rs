@@ -114,18 +114,48 @@ fn ssrf_05_a_name_opens_only_what_the_configuration_named() {
     .expect("a good configuration");
     let allows = |host: &str, port: u16, address: &str| {
         let address: IpAddr = address.parse().expect("an address");
-        config.egress.allows(&Host::Name(host.to_owned()), port, address)
+        config
+            .egress
+            .allows(&Host::Name(host.to_owned()), port, address)
     };
     // The address that a name really has at connect time decides; other names, and other ports of the same name, stay closed.
-    let inside = ["127.0.0.1", "10.0.0.1", "192.168.0.1", "172.16.0.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"];
+    let inside = [
+        "127.0.0.1",
+        "10.0.0.1",
+        "192.168.0.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "::1",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+    ];
     for address in inside {
         assert!(!allows("evil.nip.io", 443, address), "{address}");
         assert!(!allows("inside.example", 443, address), "{address}");
-        assert!(!allows("inside.example.evil.example", 8443, address), "{address}");
+        assert!(
+            !allows("inside.example.evil.example", 8443, address),
+            "{address}"
+        );
     }
-    assert!(allows("inside.example", 8443, "10.0.0.1"), "named by the boot configuration");
-    for address in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0", "::", "::ffff:169.254.169.254", "100.100.100.200", "224.0.0.1"] {
-        assert!(!allows("inside.example", 8443, address), "not even for a named host: {address}");
+    assert!(
+        allows("inside.example", 8443, "10.0.0.1"),
+        "named by the boot configuration"
+    );
+    for address in [
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "0.0.0.0",
+        "::",
+        "::ffff:169.254.169.254",
+        "100.100.100.200",
+        "224.0.0.1",
+    ] {
+        assert!(
+            !allows("inside.example", 8443, address),
+            "not even for a named host: {address}"
+        );
     }
     assert!(allows("anything.example", 443, "8.8.8.8"));
 }
@@ -224,7 +254,7 @@ async fn ssrf_15_values_do_not_become_headers() {
                 .all(|value| !value.as_bytes().contains(&b'\r'))
         );
         assert!(
-            [200, 400, 422].contains(&answer.status),
+            [200, 400, 404, 422].contains(&answer.status),
             "{}",
             answer.text()
         );

@@ -40,6 +40,7 @@ pub(crate) struct TestApp {
     running: Mutex<Option<Running>>,
     config: Mutex<Value>,
     store: Memory,
+    anchor: MemoryAnchor,
     keys: [SigningKey; 2],
     /// Everything that clients were sent.
     sent: Sink,
@@ -94,7 +95,7 @@ impl TestApp {
         let (ledger, _) = Ledger::start(
             Box::new(store.clone()),
             &signers,
-            Box::new(anchor),
+            Box::new(anchor.clone()),
             options(),
         )
         .expect("a ledger");
@@ -115,6 +116,7 @@ impl TestApp {
             running: Mutex::new(Some(running)),
             config: Mutex::new(text),
             store,
+            anchor,
             keys,
             sent: Sink::default(),
             access,
@@ -334,6 +336,33 @@ impl TestApp {
         .await
     }
 
+    /// As `calls`, for what takes longer than a test usually waits.
+    pub(crate) async fn calls_within(&self, count: usize, patience: Duration) -> Vec<Record> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut calls = self.all_records();
+            calls.retain(Record::is_call);
+            if calls.len() >= count {
+                return calls;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{count} calls did not come within {patience:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until the listener is closed.
+    pub(crate) async fn refuses_connections(&self) {
+        soon("the listener's end", async {
+            while tokio::net::TcpStream::connect(self.address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
     /// Sealed refusals by code, as soon as there are `count` codes.
     pub(crate) async fn refusals(&self, count: usize) -> BTreeMap<String, u64> {
         let refusals = || evidence::refusals(&self.all_records());
@@ -441,7 +470,8 @@ impl TestApp {
         let contents = self.store.contents();
         let records = evidence::records(&contents);
         let [key, checkpoint_key] = self.keys.each_ref().map(|key| key.public_key());
-        invariants::chain_and_tree(&contents, &key, &checkpoint_key);
+        let anchored = self.anchor.get().expect("an anchored checkpoint");
+        invariants::chain_and_tree(&contents, &anchored, &key, &checkpoint_key);
         invariants::intents_closed(&contents);
         invariants::spend_is_the_sum_of_the_records(&contents);
         invariants::coverage_chains(&records);

@@ -16,10 +16,17 @@ use super::evidence::{Record, records};
 pub(crate) const PRICE_IN: u64 = 2;
 pub(crate) const PRICE_OUT: u64 = 10;
 
-/// The chain verifies with signatures, the tree over it has the root of the last checkpoint, and that covers every record.
-pub(crate) fn chain_and_tree(contents: &Contents, key: &PublicKey, checkpoint_key: &PublicKey) {
+/// The chain verifies with signatures; the anchored checkpoint covers every record and has the root of the tree over them; the
+/// stored one belongs to the same tree.
+pub(crate) fn chain_and_tree(
+    contents: &Contents,
+    anchored: &str,
+    key: &PublicKey,
+    checkpoint_key: &PublicKey,
+) {
     let mut chain = ChainVerifier::new(Level::Signatures, Keys::explicit(key));
     let mut tree = Edge::new();
+    let mut roots = Vec::new();
     for row in contents.rows.values() {
         let seal = Seal {
             hash: row.hash.clone(),
@@ -38,17 +45,24 @@ pub(crate) fn chain_and_tree(contents: &Contents, key: &PublicKey, checkpoint_ke
             .push(&record)
             .unwrap_or_else(|failure| panic!("the chain breaks: {failure:?}"));
         tree.push(leaf_hash(&record.record_json()));
+        roots.push(tree.root());
     }
-    let (size, note) = contents.checkpoint.as_ref().expect("a checkpoint");
-    let origin = Checkpoint::parse(note).expect("a checkpoint").origin;
-    let checkpoint =
-        Checkpoint::verify(note, &origin, checkpoint_key).expect("a signed checkpoint");
-    assert_eq!(
-        (checkpoint.size, *size),
-        (tree.size(), contents.rows.len() as u64),
-        "the last checkpoint covers every record"
-    );
-    assert_eq!(checkpoint.root, tree.root());
+    let (_, stored) = contents.checkpoint.as_ref().expect("a stored checkpoint");
+    for note in [anchored, stored] {
+        let origin = Checkpoint::parse(note).expect("a checkpoint").origin;
+        let checkpoint =
+            Checkpoint::verify(note, &origin, checkpoint_key).expect("a signed checkpoint");
+        let covered = usize::try_from(checkpoint.size).expect("a size");
+        assert!(
+            covered == roots.len() || note != anchored,
+            "the anchored checkpoint covers {covered} of {} records",
+            roots.len()
+        );
+        assert_eq!(
+            Some(&checkpoint.root),
+            covered.checked_sub(1).and_then(|last| roots.get(last))
+        );
+    }
 }
 
 /// No intent is open, every boot is closed, nothing was quarantined, and each intent number has exactly one record.
