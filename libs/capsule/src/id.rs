@@ -60,16 +60,23 @@ impl FromStr for Id {
 
     /// Reads the one form that [`fmt::Display`] writes.
     fn from_str(text: &str) -> Result<Id, IdError> {
-        let bytes = text.as_bytes();
-        if bytes.len() != 36
-            || [8, 13, 18, 23]
-                .iter()
-                .any(|&at| bytes.get(at) != Some(&b'-'))
-        {
-            return Err(IdError);
+        let mut digits = [0_u8; 32];
+        let mut free = digits.iter_mut();
+        for (at, &byte) in text.as_bytes().iter().enumerate() {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                if byte != b'-' {
+                    return Err(IdError);
+                }
+                continue;
+            }
+            if byte.is_ascii_uppercase() {
+                return Err(IdError);
+            }
+            // A thirty-third digit finds no room.
+            *free.next().ok_or(IdError)? = byte;
         }
-        let digits: String = text.split('-').collect();
-        hex::decode_lower(&digits).map(Id).ok_or(IdError)
+        // Digits that were not filled are no digits.
+        hex::decode(&digits).map(Id).ok_or(IdError)
     }
 }
 

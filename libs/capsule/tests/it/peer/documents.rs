@@ -72,6 +72,21 @@ fn records_that_the_reference_seals_verify_here() {
     }
 }
 
+#[test]
+fn the_deepest_and_longest_draft_verifies_in_the_reference() {
+    let Some(mut peer) = Peer::start("deepest") else {
+        return;
+    };
+    let mut capsule = crate::sample();
+    let nested = (3..capsule::MAX_DRAFT_DEPTH).fold(Value::from(1), |inner, _| vec![inner].into());
+    capsule.context.environment.insert("deep", nested);
+    capsule.outcome.result = crate::read(&"9".repeat(capsule::MAX_INTEGER_DIGITS));
+    capsule.domain = "é".repeat(capsule::MAX_DOMAIN_CHARS);
+    let sealed = crate::seal(&capsule, 0, None);
+    let text = Value::from(String::from_utf8(sealed.record_json()).unwrap());
+    assert_eq!(peer.ask("verify", [("text", text)]).text("code"), "ok");
+}
+
 /// A path into the third record of the known chain, and a value that may or may not belong there.
 fn mutation() -> impl Strategy<Value = (String, Option<Value>)> {
     let mut paths = Vec::new();
