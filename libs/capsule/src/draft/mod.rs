@@ -44,9 +44,6 @@ pub enum DraftError {
         /// Most characters that fit.
         limit: usize,
     },
-    /// A text that must say something is empty.
-    #[error("{0} is empty")]
-    Empty(&'static str),
     /// Nesting beyond [`MAX_DRAFT_DEPTH`].
     #[error("{0} is nested deeper than {MAX_DRAFT_DEPTH} levels")]
     TooDeep(&'static str),
