@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ledger::{Clock, Ledger};
 use policy::Slots;
+use tokio::sync::watch;
 
 use crate::checks::Checks;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub(crate) struct App {
     pub(crate) settler: Settler,
     pub(crate) clock: Arc<dyn Clock>,
     draining: AtomicBool,
+    /// True once open streams must end: the drain time is over.
+    cut: watch::Sender<bool>,
 }
 
 /// Parts of an [`App`], put together by [`crate::serve`].
@@ -81,6 +84,7 @@ impl App {
             settler: parts.settler,
             clock: parts.clock,
             draining: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
         }
     }
 
@@ -99,6 +103,27 @@ impl App {
     /// No new calls from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Ends open streams with an error event.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// True once [`App::cut`] was called.
+    pub(crate) fn is_cut(&self) -> bool {
+        *self.cut.borrow()
+    }
+
+    /// Resolves when [`App::cut`] is called.
+    pub(crate) fn when_cut(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut cut = self.cut.subscribe();
+        async move {
+            // The sender lives as long as the app that every call holds.
+            if cut.wait_for(|cut| *cut).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -32,7 +32,7 @@ pub(crate) fn admit(
     caller: Caller,
     request: Request,
 ) -> Result<Admitted, Error> {
-    let destination = destination(snapshot, route, route_name, &request.model)?;
+    let destination = destination(snapshot, route, route_name, request.model.as_deref())?;
     let named = guardrail_names(request.body.member("guardrails"))?;
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     Ok(Admitted {
@@ -47,8 +47,13 @@ fn destination(
     snapshot: &Snapshot,
     route: RouteId,
     route_name: &'static str,
-    model: &str,
+    model: Option<&str>,
 ) -> Result<Destination, Error> {
+    let unknown = |model: &str| Error::UnknownModel {
+        route: route_name,
+        model: model.chars().take(100).collect(),
+    };
+    let model = model.ok_or_else(|| unknown("None"))?;
     let judge = |deployment: &Arc<Deployment>| {
         if !deployment.built && deployment.mock_response.is_none() {
             return Some(Rejection::ProviderNotBuilt);
@@ -69,15 +74,13 @@ fn destination(
             RouteError::NoneUsable(Rejection::ProviderNotBuilt) => Error::ProviderNotAvailable {
                 provider: provider_of(snapshot, model),
             },
-            RouteError::UnknownModel | RouteError::NoneUsable(_) => Error::UnknownModel {
-                route: route_name,
-                model: model.chars().take(100).collect(),
-            },
+            RouteError::UnknownModel | RouteError::NoneUsable(_) => unknown(model),
         })?;
     let deployment = choice.deployment.clone();
     Ok(Destination {
         requested: Arc::from(model),
         group: Arc::from(choice.group),
+        wildcard: choice.wildcard.is_some(),
         upstream_model: deployment
             .upstream_model
             .name(choice.wildcard.as_deref())

@@ -75,7 +75,10 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
+            if self.app.is_cut() {
+                open.if_dropped = End::Cut("shutting_down");
+            }
             self.app.metrics.in_flight.dec();
             self.app.settler.push(&self.app, open);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use guard::{Action, Check as _, Emit, StreamCheck, Verdict};
+use guard::{Action, Check as _, Emit, Form, StreamCheck, Verdict};
 use llm::openai::Channel;
 
 use super::coverage::{Delivery, Entry, Outcome, Side, count_finding};
@@ -37,6 +37,7 @@ struct ChannelState {
 struct Link {
     check: Arc<Check>,
     window: Box<dyn StreamCheck>,
+    form: Form,
     seen: Running,
     left: Running,
     bytes: u64,
@@ -175,7 +176,8 @@ impl Channels {
         let begin = || self.digests.begin("", Purpose::Text);
         let links = self.checks.iter().map(|check| Link {
             check: check.clone(),
-            window: Box::new(check.words.window()),
+            window: Box::new(check.words.window_as(form(channel))),
+            form: form(channel),
             seen: begin(),
             left: begin(),
             bytes: 0,
@@ -239,7 +241,7 @@ impl Link {
             findings,
             blocked,
             masked,
-        } = self.check.words.scan(&text);
+        } = self.check.words.scan_as(self.form, &text);
         self.note(&findings, blocked.is_some());
         self.micros += micros(began);
         match masked {
@@ -301,6 +303,14 @@ impl Link {
             delivery: Some(delivery),
             reason: None,
         }
+    }
+}
+
+/// Arguments of tools are JSON written as text: escapes in it are read as what they stand for.
+fn form(channel: Channel) -> Form {
+    match channel.is_json_text() {
+        true => Form::JsonText,
+        false => Form::Plain,
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use guard::Check as _;
+use guard::{Check as _, Form};
 use llm::edit::Edits;
 use llm::openai::Target;
 use llm::scan::Doc;
-use llm::transcript::Part;
+use llm::transcript::{Part, Text};
 
 use super::coverage::{Entry, Outcome, Side, count_finding};
 use super::inspect::{Body, Request};
@@ -63,7 +63,7 @@ pub(crate) fn check_request(
         opened_switches.push("inactive_checks");
     }
     for check in &selected.checks {
-        run.request_side(check, &mut texts, &mut changed);
+        run.request_side(check, &mut texts, &mut changed, &transcript.texts);
         if run.blocked.is_some() {
             break;
         }
@@ -115,6 +115,7 @@ impl Run<'_> {
         check: &Arc<Check>,
         texts: &mut [Cow<'_, str>],
         changed: &mut [bool],
+        originals: &[Text],
     ) {
         if !(check.pre_call || check.during_call || check.logging_only) {
             return;
@@ -124,9 +125,13 @@ impl Run<'_> {
         let decides = check.pre_call || check.during_call;
         let mut findings = Vec::new();
         let (mut edited, mut blocked, mut bytes) = (false, false, 0_u64);
-        for (text, changed) in texts.iter_mut().zip(changed.iter_mut()) {
+        for ((text, changed), original) in texts.iter_mut().zip(changed.iter_mut()).zip(originals) {
             bytes += text.len() as u64;
-            let verdict = check.words.scan(text);
+            let form = match original.origin.part.is_json_text() {
+                true => Form::JsonText,
+                false => Form::Plain,
+            };
+            let verdict = check.words.scan_as(form, text);
             for finding in &verdict.findings {
                 count_finding(&mut findings, finding.rule);
             }

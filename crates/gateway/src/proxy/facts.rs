@@ -13,8 +13,10 @@ use crate::digest::Digest;
 
 /// Where a call goes, decided at admission.
 pub(crate) struct Destination {
-    /// Model name as the client wrote it; known to the configuration, so not the client's free text.
+    /// Model name as the client wrote it.
     pub(crate) requested: Arc<str>,
+    /// The group's name is a pattern, so `requested` and `upstream_model` are partly the client's free text.
+    pub(crate) wildcard: bool,
     /// The model group that serves.
     pub(crate) group: Arc<str>,
     /// The chosen deployment.

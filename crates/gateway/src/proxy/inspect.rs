@@ -29,7 +29,7 @@ pub(crate) struct Request {
     /// Bytes as received.
     pub(crate) received: Bytes,
     /// Model named by the body, else by the path.
-    pub(crate) model: String,
+    pub(crate) model: Option<String>,
     pub(crate) arrival: Timestamp,
     pub(crate) started: Instant,
 }
@@ -106,11 +106,8 @@ pub(crate) async fn inspect(
         strict(&body)?;
     }
     let model = match body.model() {
-        Some(model) => model.to_owned(),
-        None => path_model
-            .as_deref()
-            .map(percent_decoded)
-            .unwrap_or_else(|| "None".to_owned()),
+        Some(model) => Some(model.to_owned()),
+        None => path_model.as_deref().map(percent_decoded),
     };
     Ok(Request {
         body,

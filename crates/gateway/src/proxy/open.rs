@@ -157,6 +157,7 @@ fn facts(
         destination: super::facts::Destination {
             requested: admitted.destination.requested.clone(),
             group: admitted.destination.group.clone(),
+            wildcard: admitted.destination.wildcard,
             deployment: admitted.destination.deployment.clone(),
             upstream_model: String::new(),
             considered: Vec::new(),

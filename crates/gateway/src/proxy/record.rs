@@ -15,8 +15,8 @@ use crate::config::ContentMode;
 use crate::digest::{DigestKey, Purpose};
 use policy::Cost;
 
-/// Longest answer text kept in mode `full`, in characters: what the reference's readers expect.
-const LONGEST_RESULT: usize = 2000;
+/// Longest text of a request or answer kept in mode `full`, in characters: what the reference's readers expect.
+const LONGEST_TEXT: usize = 2000;
 
 /// Builds the capsule of a finished call. `boot` and `number` name its intent.
 pub(crate) fn build(
@@ -46,13 +46,23 @@ fn is_full(facts: &Facts) -> bool {
     facts.snapshot.config.content_mode == ContentMode::Full
 }
 
+/// A model name for the record: under a wildcard group the name is partly the client's own words, so the group stands for
+/// it unless content is kept in clear.
+fn shown<'f>(facts: &'f Facts, name: &'f str) -> &'f str {
+    if facts.destination.wildcard && !is_full(facts) {
+        &facts.destination.group
+    } else {
+        name
+    }
+}
+
 fn trigger(facts: &Facts) -> Trigger {
     Trigger {
         trigger_type: "user_request".into(),
         source: facts.route.to_owned(),
         timestamp: facts.arrival,
         request: if is_full(facts) {
-            facts.content.request.clone()
+            cut(&facts.content.request)
         } else {
             String::new()
         },
@@ -131,7 +141,7 @@ fn reasoning(facts: &Facts) -> Reasoning {
         options: options.collect(),
         selected_option: destination.deployment.id.clone(),
         reasoning: format!("model group {}", destination.group),
-        model: Some(destination.requested.to_string()),
+        model: Some(shown(facts, &destination.requested).to_owned()),
         prompt_hash: facts.prompt_hash.clone(),
         ..Reasoning::default()
     }
@@ -161,7 +171,7 @@ fn authority(facts: &Facts, end: &End) -> Authority {
 
 fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros: u64) -> Execution {
     let mut arguments = Object::new();
-    arguments.insert("model", facts.destination.upstream_model.as_str());
+    arguments.insert("model", shown(facts, &facts.destination.upstream_model));
     arguments.insert("stream", facts.stream);
     let attempts = facts.attempts.iter().map(|attempt| {
         let mut object = Object::new();
@@ -262,14 +272,7 @@ fn usage(facts: &Facts, cost: &Cost, micros: u64) -> Object {
 fn outcome(facts: &Facts, end: &End, cost: &Cost, micros: u64) -> Outcome {
     let group = facts.destination.group.as_ref();
     let result = if is_full(facts) && !facts.content.answer.is_empty() {
-        Value::from(
-            facts
-                .content
-                .answer
-                .chars()
-                .take(LONGEST_RESULT)
-                .collect::<String>(),
-        )
+        Value::from(cut(&facts.content.answer))
     } else {
         Value::Null
     };
@@ -286,6 +289,10 @@ fn outcome(facts: &Facts, end: &End, cost: &Cost, micros: u64) -> Outcome {
         metrics: usage(facts, cost, micros),
         ..Outcome::default()
     }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> Value {

@@ -3,7 +3,7 @@
 //! The body is polled by the connection that writes it, so a client that leaves drops it at once: the provider's connection
 //! closes and the call's guard settles what was delivered.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -87,6 +87,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     headers::add(response.headers_mut(), facts);
     headers::checkpoint(response.headers_mut(), call.app());
     let events = Events::new(&call, channels, include_usage, snapshot.scan, secrets);
+    let cut = Box::pin(call.app().when_cut());
     let mut stream = StreamBody {
         events: Some(events),
         call: Some(call),
@@ -105,6 +106,8 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         timer: Box::pin(tokio::time::sleep(
             limits.keep_alive_interval.min(limits.idle_timeout),
         )),
+        cut,
+        taken: (0, limits.max_response_bytes),
         failed_early: None,
     };
     if let Some(error) = stream.begin().await {
@@ -163,6 +166,10 @@ pub(crate) struct StreamBody {
     keep_alive: Duration,
     /// One timer for silence and idleness, moved only when it fires: a busy stream never touches it.
     timer: Pin<Box<Sleep>>,
+    /// Resolves when the process ends before the stream does.
+    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Bytes taken from the provider, and how many there may be.
+    taken: (usize, usize),
     /// Set when the call failed before anything was delivered.
     failed_early: Option<Error>,
 }
@@ -246,6 +253,11 @@ impl StreamBody {
 
     fn take(&mut self, bytes: Bytes) {
         self.last_input = Instant::now();
+        self.taken.0 = self.taken.0.saturating_add(bytes.len());
+        if self.taken.0 > self.taken.1 {
+            let what = "the stream is longer than allowed".to_owned();
+            return self.fail(Error::UpstreamInvalid(what), "upstream_invalid");
+        }
         if let Err(error) = self.framer.push(bytes) {
             return self.fail(
                 Error::UpstreamInvalid(error.to_string()),
@@ -288,6 +300,10 @@ impl StreamBody {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            self.fail(Error::ShuttingDown, "shutting_down");
+            return Poll::Ready(());
+        }
         if self.timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

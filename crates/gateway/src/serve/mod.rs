@@ -27,6 +27,9 @@ use crate::upstream::client::Upstream;
 
 pub use reload::ReloadError;
 
+/// Time for the error events of streams that are cut at the end of the drain time.
+const AFTER_CUT: Duration = Duration::from_secs(2);
+
 /// What a gateway is made of. The ledger is running: recovery is done before a port is bound.
 pub struct Setup {
     /// A validated configuration.
@@ -96,7 +99,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         None => None,
     };
     let limits = server_limits(&config);
-    let drain = config.limits.drain_timeout;
+    let drain = config.limits.drain_timeout + AFTER_CUT;
     let upstream = Upstream::new(config.egress.clone(), config.limits.connect_timeout);
     let snapshot = snapshot(config)?;
     let (access, access_thread) = match access_log {
@@ -266,6 +269,13 @@ impl Running {
             ..
         } = self;
         app.drain();
+        let cutter = {
+            let (app, time) = (app.clone(), app.snapshot().config.limits.drain_timeout);
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                app.cut();
+            })
+        };
         // Nobody listening means the servers have ended already.
         let _ended = stop.send(true);
         for server in servers {
@@ -273,6 +283,9 @@ impl Running {
                 tracing::error!(%error, "a listener ended badly");
             }
         }
+        cutter.abort();
+        // The cutter holds the app; nothing may be left of it when the log is closed.
+        let _aborted = cutter.await;
         app.settler.close();
         drop(ticking);
         let ledger = app.ledger.clone();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::header::{self, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,14 +17,18 @@ use tokio::sync::watch;
 
 use super::framing::TwoFramings;
 use super::reply::Reply;
-use super::watched::{Seen, Watched};
+use super::watched::{Framing, Seen, Watched};
+
+/// How long a connection may be without a request. Longer than the 60 s for which proxies in front keep theirs, so that
+/// it is they who close and no request meets a closing connection.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerLimits {
     /// Longest head in bytes; a larger one is answered 431.
     pub(crate) max_head_bytes: usize,
-    /// Time in which a head must arrive, counted also on idle keep-alive connections.
+    /// Time from the first byte of a head to its last.
     pub(crate) head_timeout: Duration,
     /// Connections beyond this are closed at once.
     pub(crate) max_connections: usize,
@@ -99,7 +104,7 @@ where
             handler,
             open,
         } = self;
-        let seen = Seen::default();
+        let seen = Seen::new(limits.head_timeout);
         let stream = match Watched::new(stream, seen.clone()) {
             Ok(stream) => stream,
             Err(error) => {
@@ -108,22 +113,33 @@ where
             }
         };
         let service = service_fn(move |mut request: http::Request<Incoming>| {
-            if request
-                .headers()
-                .contains_key(http::header::TRANSFER_ENCODING)
-            {
-                if seen.had_content_length() {
-                    request.extensions_mut().insert(TwoFramings);
-                }
-            } else {
-                seen.forget();
+            let headers = request.headers();
+            let coded = headers.contains_key(header::TRANSFER_ENCODING);
+            let length = headers
+                .get(header::CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            let framing = match coded {
+                true => Framing::Coded,
+                false => Framing::Length(length.unwrap_or(0)),
+            };
+            if seen.begin_request(framing) {
+                request.extensions_mut().insert(TwoFramings);
             }
-            let reply = handler(request);
-            async move { Ok::<_, Infallible>(reply.await) }
+            let (reply, seen) = (handler(request), seen.clone());
+            async move {
+                let mut reply = reply.await;
+                seen.end_request();
+                if coded {
+                    // What follows a coded body cannot be watched, so nothing may follow it.
+                    let close = HeaderValue::from_static("close");
+                    reply.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(reply)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_timeout)
+            .header_read_timeout(IDLE)
             .max_buf_size(limits.max_head_bytes.max(8192))
             .keep_alive(true)
             .serve_connection(TokioIo::new(stream), service);

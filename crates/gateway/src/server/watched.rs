@@ -5,48 +5,130 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A peer that acknowledges nothing for this long is gone.
 const SILENT_PEER: Duration = Duration::from_secs(60);
-/// Bytes remembered of one request; heads are shorter.
-const REMEMBERED: usize = 16 * 1024;
+/// Bytes remembered of one request: more than the longest head that is accepted.
+const REMEMBERED: usize = 80 * 1024;
 
-/// What was read since the last request was handled.
-#[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<Vec<u8>>>);
+/// What was read since the last request was handled, and since when a head is arriving.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    state: Arc<Mutex<State>>,
+    head_time: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    /// What arrived since the end of the last request, up to [`REMEMBERED`] bytes.
+    bytes: Vec<u8>,
+    /// How many bytes that was.
+    total: u64,
+    /// Bytes of the current request's body that have not arrived yet.
+    body_left: u64,
+    /// First byte of a head that is not complete yet.
+    head_since: Option<Instant>,
+    /// A handler is at work: what arrives is a body, or a request that waits its turn.
+    handling: bool,
+}
+
+/// How the body of a request is framed, as the parser understood it.
+#[derive(Clone, Copy)]
+pub(crate) enum Framing {
+    /// By length, 0 without a body.
+    Length(u64),
+    /// By a transfer coding.
+    Coded,
+}
 
 impl Seen {
-    /// True when a line of what was read names `content-length`; forgets everything.
-    ///
-    /// Asked only about requests with a transfer coding, whose head must not hold such a line.
-    pub(crate) fn had_content_length(&self) -> bool {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        bytes.split(|byte| *byte == b'\n').any(|line| {
-            const NAME: &[u8] = b"content-length";
-            line.get(..NAME.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(NAME))
-        })
+    /// `head_time`: how long a head may take from its first byte to its last.
+    pub(crate) fn new(head_time: Duration) -> Self {
+        Self {
+            state: Arc::default(),
+            head_time,
+        }
     }
 
-    /// Forgets everything: the request needs no second look.
-    pub(crate) fn forget(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    /// The head of a request is complete and goes to its handler. True when it has a transfer coding and a line of what was
+    /// read names `content-length` all the same, or when that cannot be told.
+    pub(crate) fn begin_request(&self, framing: Framing) -> bool {
+        let mut state = self.lock();
+        state.handling = true;
+        state.head_since = None;
+        let truncated = state.total > state.bytes.len() as u64;
+        let Framing::Length(length) = framing else {
+            let found = truncated || names_content_length(&state.bytes);
+            // Where its body ends is only known to the parser; the connection closes after it.
+            *state = State {
+                handling: true,
+                ..State::default()
+            };
+            return found;
+        };
+        let end_of_head =
+            memchr::memmem::find(&state.bytes, b"\r\n\r\n").map_or(state.bytes.len(), |at| at + 4);
+        let end = (end_of_head as u64).saturating_add(length);
+        if end >= state.total {
+            state.body_left = end - state.total;
+            state.bytes.clear();
+            state.total = 0;
+        } else {
+            // The next request has begun already: its head stays in memory.
+            let cut = usize::try_from(end).unwrap_or(usize::MAX);
+            let cut = cut.min(state.bytes.len());
+            state.bytes.drain(..cut);
+            state.total -= end;
+        }
+        false
     }
 
-    fn add(&self, bytes: &[u8]) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = REMEMBERED.saturating_sub(seen.len());
-        seen.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or_default());
+    /// The handler has answered: the next bytes belong to the next request.
+    pub(crate) fn end_request(&self) {
+        self.lock().handling = false;
     }
+
+    /// Takes note of bytes; false when the head they belong to has taken too long.
+    fn add(&self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        let mut state = self.lock();
+        let of_body = state.body_left.min(bytes.len() as u64);
+        state.body_left -= of_body;
+        let next = usize::try_from(of_body)
+            .ok()
+            .and_then(|at| bytes.get(at..))
+            .unwrap_or_default();
+        state.total = state.total.saturating_add(next.len() as u64);
+        let room = REMEMBERED.saturating_sub(state.bytes.len());
+        state
+            .bytes
+            .extend_from_slice(next.get(..next.len().min(room)).unwrap_or_default());
+        if state.handling {
+            return true;
+        }
+        let since = *state.head_since.get_or_insert_with(Instant::now);
+        since.elapsed() <= self.head_time
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn names_content_length(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    bytes.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(NAME))
+    })
 }
 
 /// The stream of one connection.
@@ -75,8 +157,10 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.seen
-            .add(buffer.filled().get(before..).unwrap_or_default());
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        if !self.seen.add(new) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         result
     }
 }
@@ -124,7 +208,7 @@ mod tests {
             .await
             .expect("connects");
         let (accepted, _) = listener.accept().await.expect("accepts");
-        let watched = Watched::new(accepted, Seen::default()).expect("options");
+        let watched = Watched::new(accepted, Seen::new(Duration::from_secs(1))).expect("options");
         assert!(watched.stream.nodelay().expect("readable"));
         let socket = socket2::SockRef::from(&watched.stream);
         assert_eq!(
@@ -134,13 +218,57 @@ mod tests {
         drop(client);
     }
 
+    const TWICE: &[u8] =
+        b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-Length: 5\r\n\r\n";
+
     #[test]
-    fn http_01_content_length_beside_a_transfer_coding_is_seen_once() {
-        let seen = Seen::default();
-        seen.add(b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-Length: 5\r\n\r\n");
-        assert!(seen.had_content_length());
-        assert!(!seen.had_content_length());
-        seen.add(&[b'x'; 40_000]);
-        assert!(!seen.had_content_length());
+    fn http_01_content_length_beside_a_transfer_coding_is_seen() {
+        let seen = Seen::new(Duration::from_secs(10));
+        assert!(seen.add(TWICE));
+        assert!(seen.begin_request(Framing::Coded));
+        seen.end_request();
+        seen.add(b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(!seen.begin_request(Framing::Coded));
+        seen.end_request();
+        seen.add(&[b'x'; REMEMBERED + 1]);
+        assert!(
+            seen.begin_request(Framing::Coded),
+            "what was not seen is not trusted"
+        );
+    }
+
+    #[test]
+    fn http_01_also_behind_a_request_in_the_same_read() {
+        let seen = Seen::new(Duration::from_secs(10));
+        let mut both = b"POST /x HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc".to_vec();
+        both.extend_from_slice(TWICE);
+        seen.add(&both);
+        assert!(!seen.begin_request(Framing::Length(3)));
+        seen.end_request();
+        assert!(seen.begin_request(Framing::Coded));
+    }
+
+    #[test]
+    fn a_body_that_comes_later_is_not_taken_for_a_head() {
+        let seen = Seen::new(Duration::from_secs(10));
+        seen.add(b"POST /x HTTP/1.1\r\ncontent-length: 18\r\n\r\nabc");
+        assert!(!seen.begin_request(Framing::Length(18)));
+        seen.add(b"\ncontent-length");
+        seen.end_request();
+        seen.add(b"POST /y HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert!(!seen.begin_request(Framing::Coded));
+    }
+
+    #[test]
+    fn a_head_may_not_drip_but_a_body_may() {
+        let seen = Seen::new(Duration::ZERO);
+        assert!(seen.add(b"") && seen.lock().head_since.is_none());
+        seen.lock().head_since = Some(Instant::now() - Duration::from_millis(1));
+        assert!(!seen.add(b"x"));
+        seen.begin_request(Framing::Length(4));
+        assert!(seen.add(b"body"));
+        seen.end_request();
+        seen.lock().head_since = Some(Instant::now() - Duration::from_millis(1));
+        assert!(!seen.add(b"next head"));
     }
 }

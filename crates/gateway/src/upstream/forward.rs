@@ -79,11 +79,13 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         Err(error) => return fail(call, request, selected, error),
     };
     let began = Instant::now();
+    let first_byte = first_byte_time(&call);
     let wait = if request.body.is_stream() {
-        deployment.stream_timeout.min(deployment.timeout)
+        deployment.stream_timeout
     } else {
-        deployment.timeout
-    };
+        first_byte
+    }
+    .min(deployment.timeout);
     let upstream = call.app().upstream.clone();
     let result = match tokio::time::timeout(wait, upstream.send(outgoing)).await {
         Err(_) => Err(Error::UpstreamTimeout {
@@ -117,6 +119,13 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         },
         Err(error) => fail(call, request, selected, error),
     }
+}
+
+/// How long the head of an answer may take.
+fn first_byte_time(call: &Call) -> Duration {
+    call.facts().map_or(ERROR_BODY_TIME, |facts| {
+        facts.snapshot.config.limits.first_byte_timeout
+    })
 }
 
 fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Error) -> Forwarded {
