@@ -68,7 +68,7 @@ class Damage(unittest.TestCase):
 
     def test_led_01_an_edited_column_beside_an_untouched_document(self):
         # Readers find records by these columns, so they must say what the sealed document says.
-        for edit in ("id = '0' || substr(id, 2, 34) || 'f'", "type = 'vault'", "previous_hash = hash", "session_id = id"):
+        for edit in ("id = substr(id, 1, 35) || (CASE substr(id, 36) WHEN '0' THEN '1' ELSE '0' END)", "type = 'vault'", "previous_hash = hash", "session_id = id"):
             with self.subTest(edit):
                 self.assertTrue(self.damaged(f"UPDATE capsules SET {edit} WHERE sequence = 3"))
 
