@@ -1,5 +1,6 @@
 //! The state of a running gateway: what is fixed for the process, and the snapshot that a reload swaps.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +19,7 @@ use crate::proxy::refusals::Refusals;
 use crate::proxy::settle::Settler;
 use crate::server::reply::{self, Reply};
 use crate::upstream::client::Upstream;
+use crate::upstream::prepared::Prepared;
 
 /// Everything that a reload replaces as one. A call keeps the snapshot it began with.
 pub(crate) struct Snapshot {
@@ -26,6 +28,8 @@ pub(crate) struct Snapshot {
     /// Digest of the configuration, 64 hexadecimal characters.
     pub(crate) digest_hex: Arc<str>,
     pub(crate) scan: llm::scan::Limits,
+    /// Requests to deployments, by deployment id.
+    pub(crate) prepared: HashMap<String, Arc<Prepared>>,
 }
 
 /// What records say about the ledger they stand in.

@@ -33,6 +33,15 @@ pub(crate) fn call_id(unix_micros: i64) -> Result<capsule::Id, NoRandomness> {
     ))
 }
 
+/// A uniformly random number, for drawing among deployments.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub(crate) fn random_u64() -> Result<u64, NoRandomness> {
+    let [a, b, c, d, e, f, g, h, _, _] = ten_random_bytes()?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
 fn ten_random_bytes() -> Result<[u8; 10], NoRandomness> {
     POOL_OF_THREAD.with_borrow_mut(|pool| {
         if pool.used + 10 > POOL {

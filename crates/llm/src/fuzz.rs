@@ -88,6 +88,7 @@ pub fn chat_request(input: &[u8]) -> Result<(), Broken> {
         let target = Target {
             model: "upstream-model",
             provider,
+            forward_metadata: false,
         };
         let edits = request.upstream_edits(&target);
         let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;
@@ -137,6 +138,7 @@ pub fn embeddings_request(input: &[u8]) -> Result<(), Broken> {
         let target = Target {
             model: "upstream-model",
             provider,
+            forward_metadata: false,
         };
         let edits = request.upstream_edits(&target);
         let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;

@@ -39,6 +39,23 @@ pub struct Line {
     pub tokens_out: Option<u64>,
     /// True for streams.
     pub stream: bool,
+    /// More numbers, where the configuration asks for them.
+    pub debug: Option<Debug>,
+}
+
+/// Numbers of `detailed_debug`. As everywhere in this log: nothing a client chose freely.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Debug {
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the answer.
+    pub delivered_bytes: u64,
+    /// Microseconds until the intent was durable.
+    pub opened: u64,
+    /// Microseconds until the provider's head.
+    pub head: u64,
+    /// Microseconds until the first event of a stream.
+    pub first_byte: u64,
 }
 
 /// Handle of the log. Cheap to share.
@@ -147,6 +164,17 @@ fn render(out: &mut Vec<u8>, line: &Line) {
     }
     if line.stream {
         put("stream", true.into());
+    }
+    if let Some(debug) = line.debug {
+        for (key, value) in [
+            ("request_bytes", debug.request_bytes),
+            ("delivered_bytes", debug.delivered_bytes),
+            ("opened_micros", debug.opened),
+            ("head_micros", debug.head),
+            ("first_byte_micros", debug.first_byte),
+        ] {
+            put(key, value.into());
+        }
     }
     out.extend_from_slice(serde_json::Value::Object(object).to_string().as_bytes());
     out.push(b'\n');

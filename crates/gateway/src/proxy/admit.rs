@@ -12,6 +12,7 @@ use crate::app::Snapshot;
 use crate::checks::Selected;
 use crate::config::{Deployment, Mode};
 use crate::error::Error;
+use crate::ids;
 
 /// A request that may go on: the caller, the destination and the selected checks.
 pub(crate) struct Admitted {
@@ -54,6 +55,7 @@ fn destination(
         model: model.chars().take(100).collect(),
     };
     let model = model.ok_or_else(|| unknown("None"))?;
+    let draw = ids::random_u64().map_err(|_| Error::Internal)?;
     let judge = |deployment: &Arc<Deployment>| {
         if !deployment.built && deployment.mock_response.is_none() {
             return Some(Rejection::ProviderNotBuilt);
@@ -66,16 +68,19 @@ fn destination(
         };
         (!fits).then_some(Rejection::OtherMode)
     };
-    let choice = snapshot
-        .config
-        .models
-        .choose(model, 0, judge)
-        .map_err(|error| match error {
-            RouteError::NoneUsable(Rejection::ProviderNotBuilt) => Error::ProviderNotAvailable {
-                provider: provider_of(snapshot, model),
-            },
-            RouteError::UnknownModel | RouteError::NoneUsable(_) => unknown(model),
-        })?;
+    let choice =
+        snapshot
+            .config
+            .models
+            .choose(model, draw, judge)
+            .map_err(|error| match error {
+                RouteError::NoneUsable(Rejection::ProviderNotBuilt) => {
+                    Error::ProviderNotAvailable {
+                        provider: provider_of(snapshot, model),
+                    }
+                }
+                RouteError::UnknownModel | RouteError::NoneUsable(_) => unknown(model),
+            })?;
     let deployment = choice.deployment.clone();
     Ok(Destination {
         requested: Arc::from(model),

@@ -1,6 +1,6 @@
 //! Stage 1: who calls. From headers only, before the body is read.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use policy::{Caller, Credential};
 
 use crate::app::Snapshot;
@@ -12,13 +12,7 @@ use crate::error::Error;
 /// # Errors
 /// [`Error::Auth`] with LiteLLM's public texts; nothing in them comes from the credential.
 pub(crate) fn authenticate(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Caller, Error> {
-    let lookup = |name: &str| {
-        let name = http::HeaderName::from_bytes(name.as_bytes()).ok();
-        name.into_iter()
-            .flat_map(|name| headers.get_all(name))
-            .map(|value| value.as_bytes())
-            .collect::<Vec<_>>()
-    };
+    let lookup = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let credential = Credential::find(snapshot.config.key_header.as_deref(), lookup)?;
     Ok(snapshot.config.authenticator.authenticate(credential)?)
 }

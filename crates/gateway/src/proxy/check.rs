@@ -206,6 +206,7 @@ fn render(
     let mut edits: Edits = request.body.upstream_edits(&Target {
         model: &destination.upstream_model,
         provider,
+        forward_metadata: destination.deployment.forward_metadata,
     });
     if snapshot.config.provider_retention == ProviderRetention::None
         && matches!(request.body, Body::Chat(_))

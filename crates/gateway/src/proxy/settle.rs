@@ -12,7 +12,7 @@ use super::call::OpenCall;
 use super::facts::{End, Facts, UsageSource};
 use super::record;
 use crate::app::App;
-use crate::observe::access::Line;
+use crate::observe::access::{Debug, Line};
 use crate::observe::metrics::{ModelLabels, RequestLabels};
 
 /// A dropped call on its way to the settler.
@@ -258,5 +258,12 @@ fn log(app: &App, facts: &Facts, end: &End, status: u16) {
         tokens_in: (facts.usage_source != UsageSource::None).then_some(facts.usage.input),
         tokens_out: (facts.usage_source != UsageSource::None).then_some(facts.usage.output),
         stream: facts.stream,
+        debug: facts.snapshot.config.log.debug_fields.then_some(Debug {
+            request_bytes: facts.request_bytes,
+            delivered_bytes: facts.delivered_bytes,
+            opened: facts.timings.opened,
+            head: facts.timings.head,
+            first_byte: facts.timings.first_byte,
+        }),
     });
 }

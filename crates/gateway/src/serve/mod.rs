@@ -24,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::proxy::settle::Settler;
 use crate::server::accept::{self, ServerLimits};
 use crate::upstream::client::Upstream;
+use crate::upstream::prepared::{self, PrepareError};
 
 pub use reload::ReloadError;
 
@@ -44,6 +45,17 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A valid configuration that cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A check.
+    #[error(transparent)]
+    Check(#[from] BuildError),
+    /// A deployment.
+    #[error(transparent)]
+    Deployment(#[from] PrepareError),
+}
+
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -55,9 +67,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// A check could not be built.
+    /// What the configuration says cannot be built.
     #[error(transparent)]
-    Check(#[from] BuildError),
+    Snapshot(#[from] SnapshotError),
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -189,7 +201,7 @@ fn ledger_info(ledger: &Ledger, digests: &DigestKey, config: &Config) -> LedgerI
 }
 
 /// Builds what a configuration implies.
-pub(crate) fn snapshot(config: Config) -> Result<Snapshot, BuildError> {
+pub(crate) fn snapshot(config: Config) -> Result<Snapshot, SnapshotError> {
     let checks = Checks::build(&config)?;
     let digest_hex = config
         .digest
@@ -205,10 +217,11 @@ pub(crate) fn snapshot(config: Config) -> Result<Snapshot, BuildError> {
         ..llm::scan::Limits::default()
     };
     Ok(Snapshot {
-        config,
         checks,
         digest_hex: Arc::from(digest_hex),
         scan,
+        prepared: prepared::prepare_all(&config)?,
+        config,
     })
 }
 

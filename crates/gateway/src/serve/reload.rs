@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use super::system;
+use super::{SnapshotError, system};
 use crate::app::App;
-use crate::checks::BuildError;
 use crate::config::Config;
 
 /// A reload that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A check could not be built.
+    /// What the configuration says cannot be built.
     #[error(transparent)]
-    Check(#[from] BuildError),
+    Snapshot(#[from] SnapshotError),
     /// The change could not be recorded, so it does not take effect.
     #[error("the change could not be recorded in the ledger: {0}")]
     Record(String),

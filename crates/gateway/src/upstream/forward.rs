@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request, Response, Uri};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -18,6 +18,7 @@ use crate::proxy::facts::{Attempt, End};
 use crate::proxy::inspect;
 use crate::proxy::open::Checked;
 use crate::server::read;
+use crate::upstream::prepared::Prepared;
 use crate::upstream::scrub::scrub;
 
 /// Longest error body of a provider that is read.
@@ -55,11 +56,6 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
     };
     let deployment = facts.destination.deployment.clone();
     let deadline = facts.started + deployment.timeout;
-    let path = if matches!(request.body, inspect::Body::Chat(_)) {
-        "/chat/completions"
-    } else {
-        "/embeddings"
-    };
     if let Some(text) = &deployment.mock_response {
         let source = Source::Mock(text.clone());
         return Forwarded {
@@ -70,14 +66,14 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
             deadline,
         };
     }
+    let Some(prepared) = facts.snapshot.prepared.get(&deployment.id).cloned() else {
+        return fail(call, request, selected, Error::Internal);
+    };
     let sent_digest = call.app().digests.digest("", Purpose::Sent, &body);
     if let Some(facts) = call.facts_mut() {
         facts.sent_digest = Some(sent_digest);
     }
-    let outgoing = match build(&deployment, path, body) {
-        Ok(outgoing) => outgoing,
-        Err(error) => return fail(call, request, selected, error),
-    };
+    let outgoing = build(&prepared, &request.body, body);
     let began = Instant::now();
     let first_byte = first_byte_time(&call);
     let wait = if request.body.is_stream() {
@@ -139,49 +135,18 @@ fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Er
     }
 }
 
-fn build(deployment: &Deployment, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
-    let base = deployment.api_base.as_ref().ok_or(Error::Internal)?;
-    let uri: Uri = format!("{base}{path}")
-        .parse()
-        .map_err(|_| Error::Internal)?;
-    let length = body.len();
-    let mut request = Request::new(Full::new(body));
+fn build(prepared: &Prepared, body: &inspect::Body, bytes: Bytes) -> Request<Full<Bytes>> {
+    let length = bytes.len();
+    let mut request = Request::new(Full::new(bytes));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = match body {
+        inspect::Body::Chat(_) => prepared.chat.clone(),
+        inspect::Body::Embeddings(_) => prepared.embeddings.clone(),
+    };
+    *request.headers_mut() = prepared.headers.clone();
     let headers = request.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    // The checks must be able to read the answer.
-    headers.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION"))),
-    );
-    if let Some(key) = &deployment.api_key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-            .map_err(|_| Error::Internal)?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
-    }
-    if let Some(organization) = &deployment.organization {
-        headers.insert(
-            HeaderName::from_static("openai-organization"),
-            HeaderValue::from_str(organization).map_err(|_| Error::Internal)?,
-        );
-    }
-    for (name, value) in &deployment.extra_headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Internal)?;
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Error::Internal)?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(request)
+    request
 }
 
 /// A success head of the right type goes on; everything else is an error, read and scrubbed.

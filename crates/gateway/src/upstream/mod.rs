@@ -3,4 +3,5 @@
 pub(crate) mod client;
 pub(crate) mod dialer;
 pub(crate) mod forward;
+pub(crate) mod prepared;
 pub(crate) mod scrub;

@@ -13,6 +13,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// The provider's rules.
     pub provider: &'a Provider,
+    /// Send the client's `metadata` on; it is the gateway's otherwise.
+    pub forward_metadata: bool,
 }
 
 /// Edits common to all routes: model, gateway members, the provider's quirks.
@@ -28,6 +30,8 @@ pub(crate) fn edits(doc: &Doc, target: &Target<'_>) -> Edits {
             if !value.is_str(target.model) {
                 edits.replace_raw(value, json::string(target.model));
             }
+        } else if target.forward_metadata && name == "metadata" {
+            // The deployment asks for it.
         } else if fields::gateway_extra(&name) || quirks.dropped.contains(&&*name) {
             edits.remove_entry(root, key);
         } else if let Some((_, new)) = quirks.renamed.iter().find(|(old, _)| *old == name) {

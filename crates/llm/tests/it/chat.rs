@@ -13,6 +13,7 @@ fn sent(body: &str, provider: &str) -> String {
     let edits = request.upstream_edits(&Target {
         model: "up",
         provider,
+        forward_metadata: false,
     });
     let out = edits.apply(request.doc()).expect("applied");
     String::from_utf8(out.to_vec()).expect("UTF-8")
@@ -151,6 +152,7 @@ fn sent_bodies_differ_only_where_they_must() {
     let edits = body.upstream_edits(&Target {
         model: "up",
         provider,
+        forward_metadata: false,
     });
     assert!(edits.is_empty());
     let out = edits.apply(body.doc()).expect("applied");
@@ -340,4 +342,25 @@ fn envelopes_and_lists() {
         String::from_utf8(list).expect("UTF-8"),
         r#"{"object":"list","data":[{"id":"a\"b","object":"model","created":1677610602,"owned_by":"openai","mode":"chat","max_input_tokens":5},{"id":"c","object":"model","created":1677610602,"owned_by":"openai"}]}"#
     );
+}
+
+#[test]
+fn metadata_goes_on_only_where_the_deployment_asks_for_it() {
+    let body = r#"{"model":"m","messages":[],"metadata":{"a":"b"},"tags":["x"]}"#;
+    for (forward_metadata, expected) in [
+        (false, r#"{"model":"up","messages":[]}"#),
+        (
+            true,
+            r#"{"model":"up","messages":[],"metadata":{"a":"b"}}"#,
+        ),
+    ] {
+        let request = request(body).expect("a body");
+        let edits = request.upstream_edits(&Target {
+            model: "up",
+            provider: Provider::named("openai").expect("known"),
+            forward_metadata,
+        });
+        let out = edits.apply(request.doc()).expect("applied");
+        assert_eq!(out, expected);
+    }
 }

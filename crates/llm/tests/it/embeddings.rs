@@ -63,6 +63,7 @@ fn sent_and_answered() {
     let edits = request.upstream_edits(&Target {
         model: "up",
         provider,
+        forward_metadata: false,
     });
     assert_eq!(
         edits.apply(request.doc()).expect("applied"),
