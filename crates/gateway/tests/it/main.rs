@@ -4,6 +4,7 @@
 mod checks;
 mod deferred;
 mod errors;
+mod faults;
 mod http;
 mod info;
 mod json;

@@ -14,10 +14,11 @@ use gateway::sandbox::Sandbox;
 use gateway::serve::{self, Running, Setup};
 use http_body_util::Full;
 use ledger::memory::Memory;
-use ledger::{Ledger, MemoryAnchor, Options, Signers, SystemClock};
+use ledger::{Ledger, MemoryAnchor, Options, Signers};
 use serde_json::{Value, json};
 
 use super::client::{self, Answer, Open, PATIENCE, Raw, soon};
+use super::clock::{Fragile, TestClock};
 use super::evidence::{self, Record};
 use super::invariants;
 use super::logs::{Sink, event_log};
@@ -40,6 +41,7 @@ pub(crate) struct TestApp {
     running: Mutex<Option<Running>>,
     config: Mutex<Value>,
     store: Memory,
+    clock: Arc<TestClock>,
     anchor: MemoryAnchor,
     keys: [SigningKey; 2],
     /// Everything that clients were sent.
@@ -99,13 +101,16 @@ impl TestApp {
             options(),
         )
         .expect("a ledger");
-        let access = Sink::default();
+        let (access, clock) = (Sink::default(), TestClock::new());
         let setup = Setup {
             config,
             ledger,
             digest_key: [5; 32],
-            access_log: Some(Box::new(access.clone())),
-            clock: Arc::new(SystemClock),
+            access_log: Some(Box::new(Fragile {
+                clock: clock.clone(),
+                inner: access.clone(),
+            })),
+            clock: clock.clone(),
         };
         let running = serve::start(setup)
             .await
@@ -116,6 +121,7 @@ impl TestApp {
             running: Mutex::new(Some(running)),
             config: Mutex::new(text),
             store,
+            clock,
             anchor,
             keys,
             sent: Sink::default(),
@@ -291,6 +297,11 @@ impl TestApp {
     /// The store, for faults.
     pub(crate) fn store(&self) -> &Memory {
         &self.store
+    }
+
+    /// The gateway's clock, for panics.
+    pub(crate) fn clock(&self) -> &TestClock {
+        &self.clock
     }
 
     pub(crate) fn all_records(&self) -> Vec<Record> {

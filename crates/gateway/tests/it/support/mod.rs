@@ -6,6 +6,7 @@
 
 mod app;
 mod client;
+mod clock;
 mod evidence;
 mod invariants;
 mod logs;
