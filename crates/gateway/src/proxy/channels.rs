@@ -30,6 +30,7 @@ struct ChannelState {
     choice: u32,
     channel: Channel,
     delivered: Running,
+    delivered_bytes: u64,
     links: Vec<Link>,
 }
 
@@ -45,6 +46,13 @@ struct Link {
     findings: Vec<(u32, u64)>,
     edited: bool,
     blocked: bool,
+}
+
+impl ChannelState {
+    fn deliver(&mut self, text: &str) {
+        self.delivered.update(text.as_bytes());
+        self.delivered_bytes += text.len() as u64;
+    }
 }
 
 impl Channels {
@@ -85,7 +93,7 @@ impl Channels {
         for link in &mut state.links {
             text = link.push(text)?;
         }
-        state.delivered.update(text.as_bytes());
+        state.deliver(&text);
         Self::keep(&mut self.text, channel, &text);
         Ok(text)
     }
@@ -108,7 +116,7 @@ impl Channels {
                 text = before + &link.finish()?;
             }
             if !text.is_empty() {
-                state.delivered.update(text.as_bytes());
+                state.deliver(&text);
                 Self::keep(&mut self.text, state.channel, &text);
                 tails.push((state.choice, state.channel, text));
             }
@@ -131,7 +139,7 @@ impl Channels {
         for link in &mut state.links {
             text = link.whole(text)?;
         }
-        state.delivered.update(text.as_bytes());
+        state.deliver(&text);
         Self::keep(&mut self.text, channel, &text);
         Ok(text)
     }
@@ -148,6 +156,7 @@ impl Channels {
                 ));
             }
             if !nothing_delivered {
+                facts.delivered_text_bytes += state.delivered_bytes;
                 facts
                     .delivered
                     .push((state.choice, name(state.channel), state.delivered.finish()));
@@ -190,6 +199,7 @@ impl Channels {
             choice,
             channel,
             delivered: begin(),
+            delivered_bytes: 0,
             links: links.collect(),
         });
         self.channels.len() - 1

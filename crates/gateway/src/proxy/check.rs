@@ -27,6 +27,8 @@ pub(crate) struct RequestChecks {
     pub(crate) coverage: Vec<Entry>,
     /// Digest of the texts that go out; `None` when nothing does.
     pub(crate) sent_text: Option<Digest>,
+    /// Bytes of those texts.
+    pub(crate) text_bytes: u64,
     /// Kinds of parts that no check read.
     pub(crate) not_inspected: Vec<String>,
     pub(crate) opened_switches: Vec<&'static str>,
@@ -95,6 +97,7 @@ pub(crate) fn check_request(
         body,
         coverage: run.coverage,
         sent_text,
+        text_bytes: texts.iter().map(|text| text.len() as u64).sum(),
         not_inspected,
         opened_switches,
         blocked_by,

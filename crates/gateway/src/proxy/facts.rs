@@ -101,6 +101,9 @@ pub(crate) struct Facts {
     /// Per choice and channel.
     pub(crate) delivered: Vec<(u32, String, Digest)>,
     pub(crate) delivered_bytes: u64,
+    /// Bytes of decoded text sent and delivered: what an estimate of tokens counts.
+    pub(crate) sent_text_bytes: u64,
+    pub(crate) delivered_text_bytes: u64,
     pub(crate) coverage: Vec<Entry>,
     /// Kinds of parts that no check could read and that were passed by setting.
     pub(crate) not_inspected: Vec<String>,

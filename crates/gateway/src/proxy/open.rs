@@ -88,9 +88,11 @@ pub(crate) async fn open(
         not_inspected,
         opened_switches,
         blocked_by,
+        text_bytes,
     } = checks;
     facts.coverage = coverage;
     facts.sent_text_digest = sent_text;
+    facts.sent_text_bytes = text_bytes;
     facts.not_inspected = not_inspected;
     facts.opened_switches = opened_switches;
     facts.destination = admitted.destination;
@@ -175,6 +177,8 @@ fn facts(
         response_digest: None,
         delivered: Vec::new(),
         delivered_bytes: 0,
+        sent_text_bytes: 0,
+        delivered_text_bytes: 0,
         coverage: Vec::new(),
         not_inspected: Vec::new(),
         usage: llm::usage::Usage::default(),

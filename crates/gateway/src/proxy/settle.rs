@@ -114,8 +114,8 @@ fn estimate_missing_usage(facts: &mut Facts, end: &End) {
         return;
     }
     // Four bytes a token is the usual ratio for English text; the record says that this is an estimate.
-    facts.usage.input = facts.request_bytes.div_ceil(4);
-    facts.usage.output = facts.delivered_bytes.div_ceil(4);
+    facts.usage.input = facts.sent_text_bytes.div_ceil(4);
+    facts.usage.output = facts.delivered_text_bytes.div_ceil(4);
     facts.usage_source = UsageSource::Estimated;
 }
 

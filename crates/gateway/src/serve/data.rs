@@ -74,6 +74,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         data.database(),
         Settings {
             disk_reserve: config.limits.min_free_disk_bytes,
+            ..Settings::default()
         },
     )?;
     let (domain, host) = (config.domain.clone(), config.listen.ip().to_string());
