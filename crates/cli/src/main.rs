@@ -1,6 +1,7 @@
 //! `sealgate`: the gateway and what belongs to running it.
 
 mod command;
+mod demo;
 mod exit;
 mod logging;
 
@@ -28,11 +29,15 @@ enum Command {
     Serve(command::serve::Args),
     /// Create a ledger with its keys, and a configuration to start from.
     Init(command::init::Args),
+    /// Show everything at work: no configuration, no network.
+    Demo(command::demo::Args),
     /// Work with a configuration file.
     Config {
         #[command(subcommand)]
         action: command::config::Action,
     },
+    /// Verify the ledger of a data directory.
+    Verify(command::verify::Args),
     /// Work on the ledger itself.
     Ledger {
         #[command(subcommand)]
@@ -49,7 +54,9 @@ fn main() -> Exit {
         None => command::serve::run(cli.serve),
         Some(Command::Serve(args)) => command::serve::run(args),
         Some(Command::Init(args)) => command::init::run(&args),
+        Some(Command::Demo(args)) => command::demo::run(&args),
         Some(Command::Config { action }) => command::config::run(&action),
+        Some(Command::Verify(args)) => command::verify::run(&args),
         Some(Command::Ledger { action }) => command::ledger::run(&action),
     };
     result.unwrap_or_else(|error| exit::of_error(&error))

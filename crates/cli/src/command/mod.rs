@@ -1,6 +1,8 @@
 //! One file a subcommand.
 
 pub(crate) mod config;
+pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod serve;
+pub(crate) mod verify;
