@@ -146,7 +146,10 @@ fn data_dir_in(
         .or_else(|| named("QUANTUMPIPES_DATA_DIR"))
         .or_else(|| named("HOME").map(|(_, home)| ("HOME", home.join(".quantumpipes"))))
         .ok_or("no data directory: pass --data-dir or set SEALGATE_DATA_DIR")?;
-    if dir.components().any(|part| part == std::path::Component::ParentDir) {
+    if dir
+        .components()
+        .any(|part| part == std::path::Component::ParentDir)
+    {
         return Err(format!(
             "{origin}: {} has a '..' component; name the directory itself",
             dir.display()

@@ -14,7 +14,13 @@ use crate::capsule_cli::console::Console;
 use crate::capsule_cli::exit::Exit;
 
 /// The keys beside the content of a sealed record, which are not part of what is hashed.
-const SEAL_KEYS: [&str; 5] = ["hash", "signature", "signature_pq", "signed_at", "signed_by"];
+const SEAL_KEYS: [&str; 5] = [
+    "hash",
+    "signature",
+    "signature_pq",
+    "signed_at",
+    "signed_by",
+];
 
 /// The largest file that these commands take.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -67,7 +73,9 @@ pub fn hash(arguments: &args::Hash, console: &mut Console) -> io::Result<Exit> {
 pub fn check(arguments: &args::Validate, console: &mut Console) -> io::Result<Exit> {
     let value = read(&arguments.file)
         .map_err(|message| (Exit::Error, message))
-        .and_then(|bytes| parse(&arguments.file, &bytes).map_err(|(_, message)| (Exit::Error, message)));
+        .and_then(|bytes| {
+            parse(&arguments.file, &bytes).map_err(|(_, message)| (Exit::Error, message))
+        });
     let document = match value {
         Ok(value) => value,
         Err((exit, message)) => {
@@ -157,9 +165,15 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         Box::new(File::open(path).map_err(failed)?)
     };
     let mut bytes = Vec::new();
-    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    reader
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("{} is larger than {MAX_FILE} bytes", path.display()));
+        return Err(format!(
+            "{} is larger than {MAX_FILE} bytes",
+            path.display()
+        ));
     }
     Ok(bytes)
 }

@@ -93,8 +93,13 @@ fn target<'a>(
 
 fn wanted(arguments: &args::Export, record: &Record) -> bool {
     let domain = record.document().get("domain").and_then(Value::as_str);
-    arguments.seq.is_none_or(|sequence| record.sequence() == Some(sequence))
-        && arguments.id.as_ref().is_none_or(|id| record.id().to_string() == *id)
+    arguments
+        .seq
+        .is_none_or(|sequence| record.sequence() == Some(sequence))
+        && arguments
+            .id
+            .as_ref()
+            .is_none_or(|id| record.id().to_string() == *id)
         && (arguments.domain.is_none() || domain == arguments.domain.as_deref())
 }
 
@@ -163,15 +168,24 @@ fn proof(
         }
         Ok::<_, ExportError>(true)
     })?;
-    let (at, record) = found.ok_or_else(|| refused("no record matches; choose one by --seq or --id".to_owned()))?;
+    let (at, record) = found
+        .ok_or_else(|| refused("no record matches; choose one by --seq or --id".to_owned()))?;
     let key = genesis.flatten().ok_or_else(|| {
-        refused("the chain does not begin as one of our ledgers, so it has no checkpoints".to_owned())
+        refused(
+            "the chain does not begin as one of our ledgers, so it has no checkpoints".to_owned(),
+        )
     })?;
     Checkpoint::verify(&checkpoint.note, &checkpoint.origin, &key)
         .map_err(|error| refused(format!("{}: {error}", dir.join("checkpoint").display())))?;
     let path = path(at, &checkpoint, leaves).map_err(refused)?;
     let mut out = target(arguments, console)?;
-    out.write_all(&canonical::to_vec(&bundle(&record, at, &path, &checkpoint, &key)))?;
+    out.write_all(&canonical::to_vec(&bundle(
+        &record,
+        at,
+        &path,
+        &checkpoint,
+        &key,
+    )))?;
     out.write_all(b"\n")?;
     out.flush()?;
     Ok(Vec::new())
@@ -208,13 +222,18 @@ fn bundle(
     sealed.insert("signature_pq", &seal.signature_pq);
     sealed.insert("signed_at", seal.signed_at.clone());
     sealed.insert("signed_by", &seal.signed_by);
-    let hashes: Vec<Value> =
-        path.iter().map(|hash| Value::from(BASE64_STANDARD.encode(hash.0))).collect();
+    let hashes: Vec<Value> = path
+        .iter()
+        .map(|hash| Value::from(BASE64_STANDARD.encode(hash.0)))
+        .collect();
     let mut bundle = Object::new();
     bundle.insert("checkpoint", checkpoint.note.as_str());
     bundle.insert("checkpoint_key", verifier_key(&checkpoint.origin, key));
     bundle.insert("inclusion_proof", Value::Array(hashes));
-    bundle.insert("leaf_hash", BASE64_STANDARD.encode(leaf_hash(&record.record_json()).0));
+    bundle.insert(
+        "leaf_hash",
+        BASE64_STANDARD.encode(leaf_hash(&record.record_json()).0),
+    );
     bundle.insert("leaf_index", at);
     bundle.insert("record", sealed);
     bundle.insert("tree_size", checkpoint.size);

@@ -98,7 +98,9 @@ fn print(record: &Record, console: &mut Console) -> io::Result<()> {
     for (bar, lines) in page.bars {
         if let Some(bar) = bar {
             let rule = "─".repeat(46_usize.saturating_sub(bar.chars().count()));
-            let bar = console.paint(Style::Dim, &format!("── {bar} {rule}")).to_string();
+            let bar = console
+                .paint(Style::Dim, &format!("── {bar} {rule}"))
+                .to_string();
             writeln!(console.out, "  {bar}")?;
         }
         for line in lines {
@@ -139,12 +141,15 @@ impl<'a> Page<'a> {
 
     /// The value as it is; the default of the model where there is none.
     fn raw(&self, section: &str, key: &str, default: &str) -> String {
-        self.get(section, key).map_or_else(|| default.to_owned(), text)
+        self.get(section, key)
+            .map_or_else(|| default.to_owned(), text)
     }
 
     fn head(&mut self, record: &Record) {
         let top = |key: &str, default: &str| {
-            self.document.get(key).map_or_else(|| default.to_owned(), text)
+            self.document
+                .get(key)
+                .map_or_else(|| default.to_owned(), text)
         };
         let seal = record.seal();
         let or = |text: &str, otherwise: &str| match text {
@@ -160,7 +165,10 @@ impl<'a> Page<'a> {
         ];
         let sealed = vec![
             ("Hash", or(&seal.hash, "not sealed")),
-            ("Signed", or(seal.signed_at.as_deref().unwrap_or_default(), "n/a")),
+            (
+                "Signed",
+                or(seal.signed_at.as_deref().unwrap_or_default(), "n/a"),
+            ),
             ("Key", or(&seal.signed_by, "n/a")),
         ];
         self.bar(None, 10, lines);
@@ -169,7 +177,9 @@ impl<'a> Page<'a> {
 
     fn sections(&mut self) {
         let (considered, selected) = self.options();
-        let calls = self.get("execution", "tool_calls").and_then(Value::as_array);
+        let calls = self
+            .get("execution", "tool_calls")
+            .and_then(Value::as_array);
         let calls = calls.map_or(0, <[Value]>::len).to_string();
         let trigger = vec![
             ("Type", self.raw("trigger", "type", "user_request")),
@@ -183,7 +193,10 @@ impl<'a> Page<'a> {
         ];
         let reasoning = vec![
             ("Analysis", self.or("reasoning", "analysis", "n/a")),
-            ("Options", format!("{considered} considered, {selected} selected")),
+            (
+                "Options",
+                format!("{considered} considered, {selected} selected"),
+            ),
             ("Selected", self.or("reasoning", "selected_option", "n/a")),
             ("Confidence", self.raw("reasoning", "confidence", "0.0")),
             ("Model", self.or("reasoning", "model", "n/a")),
@@ -194,7 +207,10 @@ impl<'a> Page<'a> {
         ];
         let execution = vec![
             ("Tool Calls", calls),
-            ("Duration", format!("{}ms", self.raw("execution", "duration_ms", "0"))),
+            (
+                "Duration",
+                format!("{}ms", self.raw("execution", "duration_ms", "0")),
+            ),
         ];
         let mut outcome = vec![
             ("Status", self.raw("outcome", "status", "pending")),
@@ -213,12 +229,19 @@ impl<'a> Page<'a> {
 
     /// How many options there were and how many were selected.
     fn options(&self) -> (usize, usize) {
-        let list = |key| self.get("reasoning", key).and_then(Value::as_array).unwrap_or_default();
+        let list = |key| {
+            self.get("reasoning", key)
+                .and_then(Value::as_array)
+                .unwrap_or_default()
+        };
         let options = list("options");
         if options.is_empty() {
             let selected = self.get("reasoning", "selected_option");
             let considered = list("options_considered");
-            let chosen = considered.iter().filter(|option| Some(*option) == selected).count();
+            let chosen = considered
+                .iter()
+                .filter(|option| Some(*option) == selected)
+                .count();
             return (considered.len(), chosen);
         }
         let selected = options

@@ -71,13 +71,18 @@ fn epochs(dir: &Path) -> Result<Keyring, String> {
         ring = found;
     } else if let Some(key) = local_key(dir)? {
         let made = fs::metadata(dir.join("key")).and_then(|metadata| metadata.modified());
-        ring.register(&key.public_key(), timestamp(made.unwrap_or(SystemTime::UNIX_EPOCH)));
+        ring.register(
+            &key.public_key(),
+            timestamp(made.unwrap_or(SystemTime::UNIX_EPOCH)),
+        );
     }
     Ok(ring)
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -89,21 +94,37 @@ fn title(console: &mut Console, text: &str) -> io::Result<()> {
 fn info(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
     let ring = epochs(dir)?;
     title(console, "Key Management Info")?;
-    writeln!(console.out, "  Keyring: {}", dir.join("keyring.json").display())?;
+    writeln!(
+        console.out,
+        "  Keyring: {}",
+        dir.join("keyring.json").display()
+    )?;
     if ring.epochs().is_empty() {
-        writeln!(console.out, "  Status:  {}\n", console.paint(Style::Yellow, "No keys"))?;
-        writeln!(console.out, "  Run 'capsule keys rotate' to generate a key pair.\n")?;
+        writeln!(
+            console.out,
+            "  Status:  {}\n",
+            console.paint(Style::Yellow, "No keys")
+        )?;
+        writeln!(
+            console.out,
+            "  Run 'capsule keys rotate' to generate a key pair.\n"
+        )?;
         return Ok(());
     }
     writeln!(console.out, "  Version: {}", capsule::keyring::VERSION)?;
-    let active = ring.active().or(ring.epochs().last()).map_or(0, |epoch| epoch.epoch);
+    let active = ring
+        .active()
+        .or(ring.epochs().last())
+        .map_or(0, |epoch| epoch.epoch);
     writeln!(console.out, "  Active:  Epoch {active}\n")?;
     for epoch in ring.epochs() {
         let line = line(epoch, console);
         writeln!(console.out, "{line}")?;
     }
     if let Some(epoch) = ring.active() {
-        let key = console.paint(Style::Dim, &epoch.public_key.hex()).to_string();
+        let key = console
+            .paint(Style::Dim, &epoch.public_key.hex())
+            .to_string();
         writeln!(console.out, "\n  Public key: {key}")?;
     }
     writeln!(console.out)?;
@@ -158,13 +179,21 @@ fn rotate(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
     title(console, "Key Rotation")?;
     if let Some(epoch) = retired {
         let end = console.paint(Style::Dim, "→ retired").to_string();
-        writeln!(console.out, "  Previous: Epoch {} ({}) {end}", epoch.epoch, epoch.fingerprint)?;
+        writeln!(
+            console.out,
+            "  Previous: Epoch {} ({}) {end}",
+            epoch.epoch, epoch.fingerprint
+        )?;
     }
     let end = console.paint(Style::Green, "→ active").to_string();
     let label = key.public_key().short_fingerprint();
     writeln!(console.out, "  New:      Epoch {number} ({label}) {end}\n")?;
     writeln!(console.out, "  Private key: {}", dir.join("key").display())?;
-    writeln!(console.out, "  Keyring:     {}\n", dir.join("keyring.json").display())?;
+    writeln!(
+        console.out,
+        "  Keyring:     {}\n",
+        dir.join("keyring.json").display()
+    )?;
     Ok(())
 }
 

@@ -60,7 +60,11 @@ fn repr(value: &Value) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::from(quote);
     for c in text.chars() {
         match c {
@@ -94,7 +98,10 @@ mod tests {
             ("true", "True"),
             ("1e22", "1e+22"),
             ("-0", "0"),
-            ("[\"x\", 1.0, null, {\"a\": \"it's\"}]", "['x', 1.0, None, {'a': \"it's\"}]"),
+            (
+                "[\"x\", 1.0, null, {\"a\": \"it's\"}]",
+                "['x', 1.0, None, {'a': \"it's\"}]",
+            ),
             ("[\"'\\\"\\n\\u0001\"]", "['\\'\"\\n\\x01']"),
             ("{}", "{}"),
         ] {

@@ -61,7 +61,7 @@ impl Facts {
         let seal = record.seal();
         Facts {
             id: record.id().to_string(),
-            sequence: record.sequence(),
+            sequence: sequence(document),
             previous: link(document.get("previous_hash")),
             hash: digits(&seal.hash),
             signed_by: seal.signed_by.clone(),
@@ -70,6 +70,18 @@ impl Facts {
             member: member(document),
             coverage_fault: coverage::fault(document),
         }
+    }
+}
+
+/// The sequence number, as the reference compares it: `true` is 1, and `2.0` is 2.
+fn sequence(document: &Value) -> Option<u64> {
+    match document.get("sequence") {
+        None => Some(0),
+        Some(Value::Bool(flag)) => Some(u64::from(*flag)),
+        Some(Value::Float(number)) if number.fract() == 0.0 => {
+            format!("{:.0}", number + 0.0).parse().ok()
+        }
+        Some(number) => number.as_u64(),
     }
 }
 

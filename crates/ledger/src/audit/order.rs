@@ -332,6 +332,10 @@ mod tests {
         }
         assert!(order.gaps.ranges() <= GAPS && order.recent.len() <= REMEMBERED);
         order.finish(&mut found);
-        assert!(found.iter().any(|damage| damage.message.contains("further sequence numbers")));
+        assert!(
+            found
+                .iter()
+                .any(|damage| damage.message.contains("further sequence numbers"))
+        );
     }
 }

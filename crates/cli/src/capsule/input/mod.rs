@@ -33,21 +33,27 @@ pub enum Choice {
 /// # Errors
 /// The reference's sentence when there is none or more than one, ours for what this version does not have.
 pub fn choose(source: &args::Source) -> Result<Choice, String> {
-    let named = [source.source.is_some(), source.db.is_some(), source.pg.is_some()];
+    let named = [
+        source.source.is_some(),
+        source.db.is_some(),
+        source.pg.is_some(),
+    ];
     match named.iter().filter(|is| **is).count() {
         0 | 1 => {}
         _ => return Err("specify only one source".to_owned()),
     }
     if source.pg.is_some() {
-        return Err("--pg: this version reads no PostgreSQL; use --db PATH or a JSON file".to_owned());
+        return Err(
+            "--pg: this version reads no PostgreSQL; use --db PATH or a JSON file".to_owned(),
+        );
     }
     match (&source.source, &source.db, &source.data_dir) {
         (Some(path), _, _) if path == Path::new("-") => Ok(Choice::Stdin),
         (Some(path), _, _) => Ok(Choice::File(path.clone())),
         (None, Some(path), _) => Ok(Choice::Database(path.clone())),
-        (None, None, Some(dir)) => {
-            Ok(Choice::Database(console::data_dir(Some(dir))?.join("capsules.db")))
-        }
+        (None, None, Some(dir)) => Ok(Choice::Database(
+            console::data_dir(Some(dir))?.join("capsules.db"),
+        )),
         (None, None, None) => Err("specify a source (JSON file, --db, or --pg)".to_owned()),
     }
 }
@@ -122,7 +128,8 @@ impl Source {
                 Ok((Source::Json(Splitter::new(Box::new(file))), size))
             }
             Choice::Database(path) => {
-                let reader = Reader::open(path).map_err(|error| InputError::Database(error.to_string()))?;
+                let reader =
+                    Reader::open(path).map_err(|error| InputError::Database(error.to_string()))?;
                 let size = reader.count().ok();
                 Ok((Source::Rows(Box::new(reader)), size))
             }

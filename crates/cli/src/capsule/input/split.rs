@@ -219,12 +219,7 @@ impl Event {
 }
 
 /// Uses up bytes from the front of `block`, which is not empty, up to the next change of place.
-fn step(
-    place: Place,
-    block: &[u8],
-    offset: u64,
-    index: u64,
-) -> Result<(usize, Event), SplitError> {
+fn step(place: Place, block: &[u8], offset: u64, index: u64) -> Result<(usize, Event), SplitError> {
     match place {
         Place::Record { depth, array } => Ok(in_record(depth, array, block)),
         Place::Text { depth, array } => Ok(in_text(depth, array, block)),
@@ -242,7 +237,11 @@ fn in_record(depth: u32, array: bool, block: &[u8]) -> (usize, Event) {
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
-                    let place = if array { Place::ArrayAfter } else { Place::Lines };
+                    let place = if array {
+                        Place::ArrayAfter
+                    } else {
+                        Place::Lines
+                    };
                     let event = Event {
                         place,
                         begins: false,
@@ -310,7 +309,10 @@ fn between(
 }
 
 fn starts_value(byte: u8) -> bool {
-    matches!(byte, b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'N' | b'I' | b'0'..=b'9')
+    matches!(
+        byte,
+        b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'N' | b'I' | b'0'..=b'9'
+    )
 }
 
 fn root_error(byte: u8, offset: u64) -> SplitError {

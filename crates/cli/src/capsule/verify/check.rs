@@ -157,7 +157,9 @@ impl Checker {
         let seal = record.seal();
         let key = self.trust.key_for(&seal.signed_by);
         let message = <[u8; 64]>::try_from(seal.hash.as_bytes()).ok();
-        if let (Some(key), Some(message), Some(signature)) = (key, message, plain_hex(&seal.signature)) {
+        if let (Some(key), Some(message), Some(signature)) =
+            (key, message, plain_hex(&seal.signature))
+        {
             pending.job = Some(SignatureJob {
                 message,
                 signature,
@@ -210,7 +212,10 @@ impl Checker {
             }
             ResultCode::InvalidSignature if pending.examined.stranger => (
                 Kind::UnknownKey,
-                format!("sealed by {:?}, which is none of the trusted keys", facts.signed_by),
+                format!(
+                    "sealed by {:?}, which is none of the trusted keys",
+                    facts.signed_by
+                ),
             ),
             _ => (Kind::Edited, format!("the signature is wrong: {message}")),
         };
@@ -246,7 +251,10 @@ impl Pending {
                     }
                     (None, _) => {
                         seal.trust = Depth::Bad;
-                        (Kind::Edited, "the content is not what was hashed".to_owned())
+                        (
+                            Kind::Edited,
+                            "the content is not what was hashed".to_owned(),
+                        )
                     }
                 };
                 seal.problem = Some(problem);

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use capsule::chain::{self, Checked, ChainVerifier, Level as ChainLevel};
+use capsule::chain::{self, ChainVerifier, Checked, Level as ChainLevel};
 use capsule::verify::Keys;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::audit::Audit;
@@ -68,7 +68,11 @@ pub fn run(arguments: &args::Verify, console: &mut Console) -> io::Result<Exit> 
     if !arguments.quiet {
         verdict.write_remarks(console)?;
     }
-    Ok(if verdict.valid() { Exit::Pass } else { Exit::Fail })
+    Ok(if verdict.valid() {
+        Exit::Pass
+    } else {
+        Exit::Fail
+    })
 }
 
 /// What the arguments ask for.
@@ -93,7 +97,9 @@ fn plan(arguments: &args::Verify) -> Result<Plan, String> {
     let dir = arguments.source.data_dir.as_deref();
     let trust = match explicit {
         Some(trust) => trust,
-        None if level == Level::Signatures => keys_of(dir).map_err(|message| format!("Error: {message}"))?,
+        None if level == Level::Signatures => {
+            keys_of(dir).map_err(|message| format!("Error: {message}"))?
+        }
         None => Trust::nobody(),
     };
     Ok(Plan {
@@ -125,7 +131,8 @@ fn checkpoint(flag: Option<&Path>, dir: Option<&Path>) -> Result<Option<Checkpoi
     let path: PathBuf = match (flag, dir) {
         (Some(path), _) => path.to_owned(),
         (None, Some(dir)) => {
-            let dir = console::data_dir(Some(dir)).map_err(|message| format!("Error: {message}"))?;
+            let dir =
+                console::data_dir(Some(dir)).map_err(|message| format!("Error: {message}"))?;
             let path = dir.join("checkpoint");
             if !path.is_file() {
                 return Ok(None);
@@ -203,7 +210,8 @@ fn progress_bar(size: Option<u64>, source: &Choice, shown: bool) -> ProgressBar 
         (Some(_), false) => "{bar:40} {pos}/{len} records {eta}",
         (None, _) => "{spinner} {bytes}",
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = size.map_or_else(ProgressBar::no_length, ProgressBar::new);
     bar.set_draw_target(ProgressDrawTarget::stderr());
     bar.set_style(style);
@@ -246,7 +254,10 @@ impl<'a> Run<'a> {
         }
         match batch.error {
             None => Ok(()),
-            Some(error) => Err(VerifyError::Input(format!("record {}: {error}", self.total))),
+            Some(error) => Err(VerifyError::Input(format!(
+                "record {}: {error}",
+                self.total
+            ))),
         }
     }
 
@@ -260,7 +271,12 @@ impl<'a> Run<'a> {
                 None => Ok(()),
             };
         }
-        let Some(error) = self.error(record.place, record.fault.as_ref(), record.odd_sequence, index) else {
+        let Some(error) = self.error(
+            record.place,
+            record.fault.as_ref(),
+            record.odd_sequence,
+            index,
+        ) else {
             self.verified += 1;
             if record.stranger && record.seal.key.is_some() && !self.trust.explains() {
                 self.strangers += 1;
@@ -304,9 +320,9 @@ impl<'a> Run<'a> {
             Fault::Signature(reason) if self.trust.explains() => Some(format!(
                 "Signature verification failed at sequence {index}: {reason}"
             )),
-            Fault::Signature(_) => Some(format!(
-                "Signature verification failed at sequence {index}"
-            )),
+            Fault::Signature(_) => {
+                Some(format!("Signature verification failed at sequence {index}"))
+            }
         }
     }
 
@@ -321,7 +337,8 @@ impl<'a> Run<'a> {
         }
         if self.level == Level::Signatures && self.trust.is_empty() {
             notes.push(
-                "there is no key to verify with: pass --pubkey HEX, or --data-dir DIR with a key".to_owned(),
+                "there is no key to verify with: pass --pubkey HEX, or --data-dir DIR with a key"
+                    .to_owned(),
             );
         }
         Verdict {

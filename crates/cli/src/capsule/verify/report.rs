@@ -152,7 +152,9 @@ impl Verdict {
         let mut notes = self.notes.clone();
         let hidden = self.damage.count() - self.damage.kept().len() as u64;
         if hidden > 0 {
-            notes.push(format!("{hidden} further findings of damage are not listed"));
+            notes.push(format!(
+                "{hidden} further findings of damage are not listed"
+            ));
         }
         notes
     }
@@ -284,7 +286,11 @@ impl Lines {
         self.release(console)?;
         for damage in verdict.listed() {
             let mark = console.paint(Style::Red, "✗").to_string();
-            writeln!(console.out, "  {mark} Ledger: {}", Visible(&damage.to_string()))?;
+            writeln!(
+                console.out,
+                "  {mark} Ledger: {}",
+                Visible(&damage.to_string())
+            )?;
         }
         writeln!(console.out)?;
         let (verified, total) = (verdict.verified, verdict.total);
@@ -293,7 +299,10 @@ impl Lines {
             writeln!(console.out, "  {word} -- {verified} capsules verified")?;
         } else {
             let word = console.paint(Style::Red, "FAIL").to_string();
-            writeln!(console.out, "  {word} -- {verified} of {total} capsules verified")?;
+            writeln!(
+                console.out,
+                "  {word} -- {verified} of {total} capsules verified"
+            )?;
         }
         writeln!(console.out)
     }
@@ -316,9 +325,15 @@ impl Lines {
         let Some(held) = self.held.take() else {
             return Ok(());
         };
-        let title = console.paint(Style::Bold, "Capsule Chain Verification").to_string();
+        let title = console
+            .paint(Style::Bold, "Capsule Chain Verification")
+            .to_string();
         let level = self.level.explained();
-        write!(console.out, "\n{title}\n{}\n  Level: {level}\n\n", "=".repeat(50))?;
+        write!(
+            console.out,
+            "\n{title}\n{}\n  Level: {level}\n\n",
+            "=".repeat(50)
+        )?;
         console.out.write_all(&held)
     }
 }

@@ -102,7 +102,11 @@ pub fn local_key(dir: &Path) -> Result<Option<SigningKey>, String> {
         return Ok(None);
     };
     let seed: [u8; 32] = bytes.as_slice().try_into().map_err(|_| {
-        format!("{}: a key file holds 32 bytes, this one {}", path.display(), bytes.len())
+        format!(
+            "{}: a key file holds 32 bytes, this one {}",
+            path.display(),
+            bytes.len()
+        )
     })?;
     Ok(Some(SigningKey::from_seed(seed)))
 }
@@ -117,7 +121,9 @@ pub fn keyring(dir: &Path) -> Result<Option<Keyring>, String> {
         return Ok(None);
     };
     let parsed = Keyring::parse(&text);
-    parsed.map(Some).map_err(|error| format!("{}: {error}", path.display()))
+    parsed
+        .map(Some)
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
