@@ -62,6 +62,7 @@ class Gateway:
         self.process = None
         self.port = None
         self.errors = self.folder / "stderr.log"
+        self.access = self.folder / "access.log"
 
     @staticmethod
     def folder_of_its_own():
@@ -84,7 +85,7 @@ class Gateway:
             "guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "default_on": True,
             "blocked_words": words, "keyword_redaction_tag": MASK}}
         return {"model_list": models, "guardrails": [guardrail],
-                "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+                "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "detailed_debug": True},
                 "sealgate": {"data_dir": str(self.data), **self.settings}}
 
     def init(self):
@@ -97,9 +98,9 @@ class Gateway:
     def start(self):
         self.port = free_port()
         command = [SEALGATE, "serve", "--config", str(self.folder / "config.yaml"), "--port", str(self.port)]
-        env = environment(LITELLM_MASTER_KEY=self.key, UPSTREAM_KEY=KEY)
-        with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=env)
+        env = environment(LITELLM_MASTER_KEY=self.key, UPSTREAM_KEY=KEY, LITELLM_LOG="DEBUG")
+        with self.errors.open("ab") as errors, self.access.open("ab") as access:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=access, stderr=errors, env=env)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -184,6 +185,19 @@ class Gateway:
             time.sleep(0.02)
 
 
+def logged(gateway):
+    """The access log has one line of documented fields for each call, and each line's record exists."""
+    page = (ROOT / "docs/logging.md").read_text().split("## The event log")[0]
+    documented = {field for line in page.splitlines() if line.startswith("| `") for field in line.split("|")[1].replace("`", "").replace(" ", "").split(",")}
+    lines = [json.loads(line) for line in gateway.access.read_text().splitlines()]
+    seen = set().union(*lines)
+    assert seen <= documented, f"not in docs/logging.md: {seen - documented}"
+    recorded = [line["record"] for line in lines if "record" in line]
+    # Every record but the ledger's own is of one request.
+    records = sorted(record["id"] for record in gateway.records() if record["type"] != "system")
+    assert sorted(recorded) == records, (len(recorded), len(records))
+
+
 class GatewayCase(unittest.TestCase):
     """One gateway for the tests of a class. `settings` goes into the section `sealgate:`."""
 
@@ -214,9 +228,11 @@ class GatewayCase(unittest.TestCase):
         sent = [r["execution"]["tool_calls"][0]["result"] for r in calls if r["execution"]["tool_calls"]]
         attempts = sum(len(result["attempts"]) for result in sent)
         assert attempts == cls.upstream.mark(), (attempts, cls.upstream.mark())
-        text = cls.gateway.errors.read_text()
-        for secret in (KEY, cls.gateway.key):
-            assert secret not in text, "a secret is in the log"
+        # At level DEBUG: neither credentials nor content, in no output.
+        text = cls.gateway.errors.read_text() + cls.gateway.access.read_text()
+        for secret in (KEY, cls.gateway.key, BLOCKED_WORD, MASKED_WORD, "be brief", "Pune"):
+            assert secret.lower() not in text.lower(), f"{secret[:12]} is in the log"
+        logged(cls.gateway)
 
     def capsule_id(self, headers):
         uri = headers["x-sealgate-capsule"]
