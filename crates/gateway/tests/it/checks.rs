@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Record, TestApp, words};
+use crate::support::{Record, Stub, TestApp, words};
 
 async fn checked(mode: &str, action: &str) -> TestApp {
     let guardrails = words(mode, "forbidden", action);
@@ -265,4 +265,83 @@ async fn a_request_selects_more_checks_never_fewer() {
         );
     }
     assert_eq!(default.sandbox.requests().len(), 0);
+}
+
+/// A gateway whose provider answers with `choice`, whole or as the one chunk of a stream.
+async fn answered(action: &str, mut choice: Value, stream: bool) -> (TestApp, Stub) {
+    let object = if stream {
+        "chat.completion.chunk"
+    } else {
+        "chat.completion"
+    };
+    if let Some(message) = choice
+        .as_object_mut()
+        .filter(|_| stream)
+        .and_then(|choice| choice.remove("message"))
+    {
+        choice["delta"] = message;
+    }
+    let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
+    let body = json!({ "id": "x", "object": object, "created": 1, "model": "m", "choices": [choice], "usage": usage }).to_string();
+    let (kind, body) = match stream {
+        true => (
+            "text/event-stream",
+            format!("data: {body}\n\ndata: [DONE]\n\n"),
+        ),
+        false => ("application/json", body),
+    };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+    let stub = Stub::answering(head + &body).await;
+    let guardrails = words("post_call", "forbidden", action);
+    let app = TestApp::with(|config| {
+        config["guardrails"] = guardrails;
+        config["model_list"][0]["litellm_params"]["api_base"] = json!(stub.base_url());
+    })
+    .await;
+    app.provided_by(&stub);
+    (app, stub)
+}
+
+/// Whoever asks for `logprobs`, or whose provider has fields of its own, gets no text past a check.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_beside_the_content_does_not_pass_a_check() {
+    let token = |text: &str| json!({ "token": text, "logprob": -0.1, "bytes": text.as_bytes(), "top_logprobs": [] });
+    let said = json!({ "role": "assistant", "content": "fine" });
+    let mut leaks = Vec::new();
+    for choice in [
+        json!({ "index": 0, "message": { "role": "assistant", "content": "forbidden" }, "finish_reason": "stop",
+            "logprobs": { "content": [token("forbidden")] } }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": "forbidden" }, "finish_reason": "stop",
+            "logprobs": { "content": [token("for"), token("bidden")] } }),
+        json!({ "index": 0, "message": said, "finish_reason": "stop", "text": "forbidden" }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": "fine", "reasoning": "forbidden" }, "finish_reason": "stop" }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": "fine", "reasoning_details": [{ "text": "forbidden" }] }, "finish_reason": "stop" }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": [{ "type": "text", "text": "forbidden" }] }, "finish_reason": "stop" }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": "fine", "audio": { "transcript": "forbidden" } }, "finish_reason": "stop" }),
+        json!({ "index": 0, "message": { "role": "assistant", "content": "fine", "annotations": [{ "title": "forbidden" }] }, "finish_reason": "stop" }),
+        json!({ "index": 0, "message": { "role": "assistant", "function_call": { "name": "f", "arguments": "forbidden" } }, "finish_reason": "stop" }),
+    ] {
+        for (action, stream) in [
+            ("BLOCK", false),
+            ("MASK", false),
+            ("BLOCK", true),
+            ("MASK", true),
+        ] {
+            let (app, _stub) = answered(action, choice.clone(), stream).await;
+            let answer = app.chat("echo", json!({ "stream": stream })).await;
+            let text = answer.text();
+            let split = text.contains("\"for\"") && text.contains("\"bidden\"");
+            let bytes = text.contains("102,111,114,98,105,100");
+            if text.contains("forbidden") || split || bytes {
+                leaks.push(format!("{action}, stream {stream}: {choice}"));
+            }
+        }
+    }
+    assert!(
+        leaks.is_empty(),
+        "text passed the check:\n{}",
+        leaks.join("\n")
+    );
 }
