@@ -389,10 +389,39 @@ async fn draining() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn providers() {
+async fn providers_that_take_too_long() {
     let app = TestApp::with(|config| {
         config["sealgate"]["limits"]["first_byte_timeout"] = json!(1);
         config["sealgate"]["limits"]["idle_timeout"] = json!(1);
+    })
+    .await;
+    app.chat("hang", json!({}))
+        .await
+        .refused(408, "upstream_timeout");
+    app.chat("hang", json!({ "stream": true }))
+        .await
+        .refused(408, "upstream_timeout");
+    let body = app.chat("hang-after-1", json!({})).await;
+    assert!(
+        body.status >= 400
+            && ["upstream_timeout", "upstream_idle_timeout"].contains(&body.code().as_str()),
+        "{}",
+        body.text()
+    );
+    let stream = app.chat("hang-after-1", json!({ "stream": true })).await;
+    assert!(
+        stream
+            .events()
+            .last()
+            .is_some_and(|event| event.contains("timeout")),
+        "{}",
+        stream.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers() {
+    let app = TestApp::with(|config| {
         config["model_list"].as_array_mut().expect("list").push(json!({
             "model_name": "nobody", "litellm_params": { "model": "openai/x", "api_base": "http://127.0.0.1:9/v1", "api_key": "sk-x-0123456789abcdef" },
         }));
@@ -429,28 +458,6 @@ async fn providers() {
     app.chat("fail-413", json!({}))
         .await
         .refused(400, "context_length_exceeded");
-    app.chat("hang", json!({}))
-        .await
-        .refused(408, "upstream_timeout");
-    app.chat("hang", json!({ "stream": true }))
-        .await
-        .refused(408, "upstream_timeout");
-    let body = app.chat("hang-after-1", json!({})).await;
-    assert!(
-        body.status >= 400
-            && ["upstream_timeout", "upstream_idle_timeout"].contains(&body.code().as_str()),
-        "{}",
-        body.text()
-    );
-    let stream = app.chat("hang-after-1", json!({ "stream": true })).await;
-    assert!(
-        stream
-            .events()
-            .last()
-            .is_some_and(|event| event.contains("timeout")),
-        "{}",
-        stream.text()
-    );
     app.chat("cut-before-head", json!({}))
         .await
         .refused(502, "upstream_unreachable");

@@ -137,7 +137,12 @@ async fn str_05_shutdown_with_open_streams() {
     let app =
         TestApp::with(|config| config["sealgate"]["limits"]["drain_timeout"] = json!(1)).await;
     let mut streams = Vec::new();
-    for index in 0..200 {
+    let count = if std::env::var_os("SEALGATE_LONG_TESTS").is_some() {
+        1000
+    } else {
+        200
+    };
+    for index in 0..count {
         let model = if index % 2 == 0 {
             "hang-after-1"
         } else {
@@ -172,21 +177,21 @@ async fn str_05_shutdown_with_open_streams() {
         "{:?}",
         began.elapsed()
     );
-    let records = app.calls(200).await;
-    assert_eq!(records.len(), 200);
+    let records = app.calls(count).await;
+    assert_eq!(records.len(), count);
     assert_eq!(
         records
             .iter()
             .filter(|record| record.outcome() == "success")
             .count(),
-        100
+        count / 2
     );
     assert_eq!(
         records
             .iter()
             .filter(|record| record.outcome() == "partial")
             .count(),
-        100
+        count / 2
     );
 }
 
