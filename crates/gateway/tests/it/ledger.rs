@@ -84,7 +84,7 @@ async fn answers_carry_the_newest_checkpoint() {
         .to_owned();
     let text = stream.text();
     let comment = text
-        .find(&format!(": "))
+        .find(": ")
         .and_then(|at| text.get(at..))
         .unwrap_or_default();
     assert!(

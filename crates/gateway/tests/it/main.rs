@@ -1,6 +1,13 @@
 //! The gateway from outside: real connections to the real pipeline, a sandbox provider behind it, and a ledger that is verified
 //! when each test ends. Attack cases carry their ids in their names.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test states what must hold by unwrapping it, in its helpers too"
+)]
+
 mod checks;
 mod deferred;
 mod errors;

@@ -152,7 +152,7 @@ pub(crate) fn coverage_chains(records: &[Record]) {
             .as_array()
             .cloned()
             .unwrap_or_default();
-        let sides: BTreeSet<String> = chain.iter().map(|entry| side(entry)).collect();
+        let sides: BTreeSet<String> = chain.iter().map(side).collect();
         for name in sides {
             let entries: Vec<_> = chain
                 .iter()
