@@ -1,6 +1,6 @@
 //! Stage 8 for plain answers: read whole, inspect, edit, settle, deliver. Streams go on in [`super::stream`].
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -15,7 +15,7 @@ use super::{headers, inspect, stream};
 use crate::config::ContentMode;
 use crate::digest::Purpose;
 use crate::error::Error;
-use crate::server::read::{self, ReadError};
+use crate::server::read::{self, Patience, ReadError};
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward::{Forwarded, Source};
 
@@ -43,14 +43,14 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         Source::Failed(error) => Err(error),
         Source::Mock(text) => Ok(mocked(&request, facts, &text)),
         Source::Provider(response) => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            read::whole(
-                response.into_body(),
-                snapshot.config.limits.max_response_bytes,
-                left,
-            )
-            .await
-            .map_err(|error| read_error(error, left))
+            let limits = &snapshot.config.limits;
+            let patience = Patience {
+                idle: limits.idle_timeout,
+                whole: deadline.saturating_duration_since(Instant::now()),
+            };
+            read::whole(response.into_body(), limits.max_response_bytes, patience)
+                .await
+                .map_err(|error| read_error(error, patience))
         }
     };
     let full = snapshot.config.content_mode == ContentMode::Full;
@@ -124,11 +124,11 @@ impl Failure {
     }
 }
 
-fn read_error(error: ReadError, left: Duration) -> Error {
+fn read_error(error: ReadError, patience: Patience) -> Error {
     match error {
         ReadError::TooLarge => Error::UpstreamInvalid("it is larger than allowed".to_owned()),
         ReadError::Timeout => Error::UpstreamTimeout {
-            seconds: left.as_secs(),
+            seconds: patience.idle.min(patience.whole).as_secs(),
         },
         ReadError::Incomplete => Error::UpstreamCut,
     }

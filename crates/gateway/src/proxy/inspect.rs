@@ -15,7 +15,7 @@ use policy::route::RouteId;
 
 use crate::app::Snapshot;
 use crate::error::Error;
-use crate::server::read::{self, ReadError};
+use crate::server::read::{self, Patience, ReadError};
 
 /// A request body of any governed route.
 pub(crate) enum Body {
@@ -89,7 +89,11 @@ pub(crate) async fn inspect(
     body: Incoming,
 ) -> Result<Request, Error> {
     let limits = &snapshot.config.limits;
-    let received = read::whole(body, limits.max_request_bytes, limits.body_idle_timeout)
+    let patience = Patience {
+        idle: limits.body_idle_timeout,
+        whole: limits.body_idle_timeout,
+    };
+    let received = read::whole(body, limits.max_request_bytes, patience)
         .await
         .map_err(|error| match error {
             ReadError::TooLarge => Error::BodyTooLarge {

@@ -18,18 +18,26 @@ pub(crate) enum ReadError {
     Incomplete,
 }
 
-/// Slowest body that is waited for, in bytes a second, once `time` is over.
+/// Slowest body that is waited for, in bytes a second, once the time is over.
 const SLOWEST: u64 = 16 * 1024;
+
+/// How long a body may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Longest silence between two pieces.
+    pub(crate) idle: Duration,
+    /// Longest time for the whole, plus one second for each [`SLOWEST`] bytes of its announced length.
+    pub(crate) whole: Duration,
+}
 
 /// Reads `body` to its end.
 ///
 /// # Errors
-/// When it is larger than `limit` bytes (also when only announced), cut, or slower than `time` plus one second for each
-/// [`SLOWEST`] bytes of its announced length.
+/// When it is larger than `limit` bytes (also when only announced), cut, silent or slow.
 pub(crate) async fn whole(
     body: Incoming,
     limit: usize,
-    time: Duration,
+    patience: Patience,
 ) -> Result<Bytes, ReadError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge);
@@ -37,17 +45,20 @@ pub(crate) async fn whole(
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let time = time + Duration::from_secs(body.size_hint().lower() / SLOWEST);
-    tokio::time::timeout(time, collect(body, limit))
+    let time = patience.whole + Duration::from_secs(body.size_hint().lower() / SLOWEST);
+    tokio::time::timeout(time, collect(body, limit, patience.idle))
         .await
         .map_err(|_| ReadError::Timeout)?
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
+async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, ReadError> {
     // Most bodies come in one piece, which is then passed on without a copy.
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = tokio::time::timeout(idle, body.frame())
+        .await
+        .map_err(|_| ReadError::Timeout)?
+    {
         let frame = frame.map_err(|_| ReadError::Incomplete)?;
         let Ok(data) = frame.into_data() else {
             continue;

@@ -17,7 +17,7 @@ use crate::proxy::call::Call;
 use crate::proxy::facts::{Attempt, End};
 use crate::proxy::inspect;
 use crate::proxy::open::Checked;
-use crate::server::read;
+use crate::server::read::{self, Patience};
 use crate::upstream::prepared::Prepared;
 use crate::upstream::scrub::scrub;
 
@@ -25,6 +25,10 @@ use crate::upstream::scrub::scrub;
 const LONGEST_ERROR: usize = 64 * 1024;
 /// Time for reading it.
 const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
+const ERROR_BODY: Patience = Patience {
+    idle: ERROR_BODY_TIME,
+    whole: ERROR_BODY_TIME,
+};
 /// Longest `retry-after` that is passed on, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 3600;
 
@@ -200,7 +204,7 @@ async fn upstream_error(deployment: &Deployment, response: Response<Incoming>) -
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse::<u64>().ok())
         .map(|seconds| seconds.min(LONGEST_RETRY_AFTER));
-    let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY_TIME)
+    let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY)
         .await
         .unwrap_or_default();
     let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
