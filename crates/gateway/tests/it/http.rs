@@ -187,6 +187,15 @@ async fn http_09_without_a_key_the_body_is_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http_09_nobody_is_told_to_continue_without_a_key() {
+    let app = TestApp::start().await;
+    let mut raw = app.raw().await;
+    raw.send(format!("POST {PATH} HTTP/1.1\r\nhost: gateway\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n")).await;
+    assert!(raw.until(|text| text.contains("\"unauthenticated\"")).await);
+    assert_eq!(raw.statuses(), [401], "no 100 before the 401");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http_11_heads_and_targets_have_limits() {
     let app = TestApp::start().await;
     let many: String = (0..250).map(|n| format!("x-{n}: v\r\n")).collect();
@@ -234,6 +243,35 @@ async fn http_13_a_slow_body_meets_its_deadline() {
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(app.sandbox.requests().len(), 0);
     app.at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_13_a_dripping_head_meets_its_deadline() {
+    let app =
+        TestApp::with(|config| config["sealgate"]["limits"]["header_timeout"] = json!(1)).await;
+    let mut raw = app.raw().await;
+    raw.send("GET /v1/models HTTP/1.1\r\nhost: gateway\r\n")
+        .await;
+    let began = Instant::now();
+    while raw.send("x-drip: y\r\n").await {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "each line must not buy more time"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.alive().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_have_a_limit() {
+    let app =
+        TestApp::with(|config| config["sealgate"]["limits"]["max_connections"] = json!(2)).await;
+    let (first, second) = (app.raw().await, app.raw().await);
+    let mut third = app.raw().await;
+    assert_eq!(third.closed().await, "");
+    drop((first, second, third));
+    app.until_header("x-sealgate-checkpoint").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -166,3 +166,66 @@ async fn info_05_configuration_problems_do_not_show_values() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_a_client_chose_are_kept_as_digests_only() {
+    let app = TestApp::start().await;
+    let canary = "hdr-canary-7";
+    let names = [
+        "x-session-id",
+        "x-litellm-session-id",
+        "x-claude-code-session-id",
+        "x-litellm-trace-id",
+        "x-litellm-call-id",
+        "x-litellm-tags",
+        "x-litellm-end-user-id",
+        "user-agent",
+        "x-request-id",
+    ];
+    let headers: Vec<(&str, &str)> = names.iter().map(|name| (*name, canary)).collect();
+    let body = crate::support::prompt(
+        "echo",
+        "hello",
+        json!({ "user": canary, "metadata": { "agent_name": canary, "tags": [canary] } }),
+    );
+    let path = format!("/v1/chat/completions?key={canary}&api-version={canary}");
+    let answer = app.send("POST", &path, &body.to_string(), &headers).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        !format!("{:?}", answer.headers).contains(canary),
+        "{:?}",
+        answer.headers
+    );
+    let record = app.record_of(&answer).await;
+    assert!(
+        !record.document.to_string().contains(canary),
+        "{}",
+        record.document
+    );
+    for member in [
+        "/trigger/user_id",
+        "/trigger/correlation_id",
+        "/context/session_id",
+    ] {
+        let label = record
+            .document
+            .pointer(member)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        assert_eq!(
+            label.len(),
+            36,
+            "{member} is a digest in the form of a UUID: {}",
+            record.document
+        );
+    }
+    let sent = &app.sandbox.requests()[0];
+    assert!(
+        !sent.target.contains(canary)
+            && sent
+                .headers
+                .iter()
+                .all(|(_, value)| !value.contains(canary)),
+        "{sent:?}"
+    );
+}

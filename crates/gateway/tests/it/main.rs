@@ -9,8 +9,10 @@
 )]
 
 mod checks;
+mod crowd;
 mod deferred;
 mod errors;
+mod evasion;
 mod faults;
 mod http;
 mod info;

@@ -26,12 +26,13 @@ use super::{MASTER, PROVIDER_KEY, Stub, prompt};
 
 const CHAT: &str = "/v1/chat/completions";
 /// Texts that only mode `full` may keep.
-const CONTENT: [&str; 5] = [
+const CONTENT: [&str; 6] = [
     "hello sealed world",
     "metadata-canary",
     "customer-7",
     "keep this",
     "zzz-masked",
+    "hdr-canary",
 ];
 
 /// A running gateway with its provider and its ledger. See the module above for what its end checks.
@@ -372,6 +373,39 @@ impl TestApp {
             }
         })
         .await;
+    }
+
+    /// Sealed refusals by code, as they are now.
+    pub(crate) fn refusals_by_code(&self) -> BTreeMap<String, u64> {
+        evidence::refusals(&self.all_records())
+    }
+
+    /// Lines of the access log, when there is one for each record that calls and refusals have.
+    pub(crate) async fn access_lines(&self) -> Vec<Value> {
+        let lines = || -> Vec<Value> {
+            let text = self.access.bytes();
+            let text = String::from_utf8_lossy(&text);
+            text.lines()
+                .map(|line| {
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+                })
+                .collect()
+        };
+        let recorded = self
+            .all_records()
+            .iter()
+            .filter(|record| record.is_call() || record.environment("event") == "refusal")
+            .count();
+        let named = |lines: &Vec<Value>| {
+            lines
+                .iter()
+                .filter(|line| line["record"].is_string())
+                .count()
+        };
+        self.eventually("a line for each record", || {
+            Some(lines()).filter(|lines| named(lines) >= recorded)
+        })
+        .await
     }
 
     /// Sealed refusals by code, as soon as there are `count` codes.
