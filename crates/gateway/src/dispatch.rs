@@ -36,7 +36,8 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
     };
     let (route, model) = found;
     if route.governed {
-        return proxy::pipeline::run(app, route, model, head, body).await;
+        // Boxed: the state of a call is large, and hyper moves the future of a request several times before it is polled.
+        return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
     }
     match ungoverned(&app, route, model.as_deref(), &head) {
         Ok(reply) => reply,

@@ -61,7 +61,7 @@ fn one_of_each() -> Vec<Error> {
         upstream(503, None),
         upstream(529, None),
         Error::UpstreamUnreachable("connecting failed".to_owned()),
-        Error::UpstreamInvalid("it has no choices".to_owned()),
+        Error::UpstreamInvalid("it has not the shape of a chat completion".to_owned()),
         Error::UpstreamTimeout { seconds: 600 },
         Error::UpstreamCut,
         Error::Internal,

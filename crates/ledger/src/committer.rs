@@ -66,6 +66,9 @@ enum End {
     Stopped(Damage),
 }
 
+/// Calls under way from which on batches are gathered, and their size then.
+const BUSY: usize = 16;
+
 impl Committer {
     /// Runs until shutdown, until no handle is left, or until the chain cannot be continued.
     pub(crate) fn run(mut self) {
@@ -91,7 +94,7 @@ impl Committer {
 
     fn serve(&mut self) -> End {
         loop {
-            let taken = self.shared.queue.take(self.deadline());
+            let taken = self.shared.queue.take(self.deadline(), self.gather());
             let closed = taken.closed;
             self.receive(taken);
             if let Err(damage) = self.keep_lease().and_then(|()| self.step()) {
@@ -107,6 +110,12 @@ impl Committer {
                 return End::Shutdown(shutdown);
             }
         }
+    }
+
+    /// How many items a batch should have before it is committed: only with many calls under way.
+    fn gather(&self) -> Option<usize> {
+        let busy = self.shared.slots_used.load(Ordering::Relaxed) >= BUSY;
+        (busy && self.shutdown.is_none() && self.pause.is_none()).then_some(BUSY)
     }
 
     /// Without its lease this process must not write: another one may have recovered its intents.
@@ -546,10 +555,14 @@ impl Committer {
         } else {
             Err(LedgerError::OpenCalls(open))
         };
-        let mut write = self.tree.take();
-        if let Some(newer) = self.feed.flush() {
-            write = Some(merge(write, newer));
-        }
+        // In the order in which the checkpointer made them: the one that could not be stored yet, the
+        // one that came after the last batch was taken, the last one.
+        let last = self.feed.flush();
+        let late = self.shared.queue.take(Some(Instant::now()), None).tree;
+        let write = [late, last]
+            .into_iter()
+            .flatten()
+            .fold(self.tree.take(), |older, newer| Some(merge(older, newer)));
         let stored = match write {
             Some(write) => self.finally(&mut [Work::Tree(write)]).map(drop),
             None => Ok(()),
@@ -595,7 +608,7 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.admitting.store(false, Ordering::Release);
         self.0.queue.close();
-        drop(self.0.queue.take(Some(Instant::now())));
+        drop(self.0.queue.take(Some(Instant::now()), None));
         self.1.stop();
     }
 }

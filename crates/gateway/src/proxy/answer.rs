@@ -164,7 +164,7 @@ fn chat_answer(
         chat::Response::parse(body, limits).map_err(|error| Failure::Error(invalid(&error)))?;
     if !response.is_answer() {
         return Err(Failure::Error(Error::UpstreamInvalid(
-            "it has no choices".to_owned(),
+            "it has not the shape of a chat completion".to_owned(),
         )));
     }
     note_usage(facts, response.usage());

@@ -152,6 +152,13 @@ impl Events {
         call: &mut Call,
         out: &mut Vec<u8>,
     ) -> Result<Step, Blocked> {
+        if !chunk.is_well_formed() {
+            let what = "an event has not the shape of a chunk".to_owned();
+            return Ok(Step::Failed(
+                Error::UpstreamInvalid(what),
+                "upstream_invalid",
+            ));
+        }
         if let Some(facts) = call.facts_mut() {
             let usage = chunk.usage();
             if !matches!(usage, Ok(None)) {

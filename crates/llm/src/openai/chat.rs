@@ -174,6 +174,7 @@ pub struct Response {
     doc: Doc,
     outputs: Vec<Output>,
     opaque: Vec<OpaquePart>,
+    misshapen: bool,
 }
 
 impl Response {
@@ -188,6 +189,7 @@ impl Response {
         Ok(Response {
             outputs: found.outputs,
             opaque: found.opaque,
+            misshapen: found.misshapen,
             doc,
         })
     }
@@ -198,11 +200,12 @@ impl Response {
         &self.doc
     }
 
-    /// Whether this has the form of an answer: an object with `choices`.
+    /// Whether this has the form of an answer: an object with `choices`, every container of the kind that the format
+    /// says. What a client makes of another one is not known, so it cannot be checked.
     #[must_use]
     pub fn is_answer(&self) -> bool {
         let choices = self.doc.root().get("choices");
-        choices.is_some_and(|choices| choices.kind() == Kind::Array)
+        !self.misshapen && choices.is_some_and(|choices| choices.kind() == Kind::Array)
     }
 
     /// Every text the model produced, in document order.

@@ -97,17 +97,32 @@ impl Output {
 pub(super) struct Found {
     pub(super) outputs: Vec<Output>,
     pub(super) opaque: Vec<OpaquePart>,
+    /// A container that clients read text from is of another kind than the format says: what they would make of it is
+    /// not known.
+    pub(super) misshapen: bool,
+}
+
+impl Found {
+    /// Notes when a value is neither null nor of the kind that the format says.
+    fn expect(&mut self, node: Node<'_>, kind: Kind) {
+        self.misshapen |= !node.is_null() && node.kind() != kind;
+    }
 }
 
 /// Finds the outputs of an answer (`member` is `message`) or chunk (`delta`).
 pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
+    found.expect(root, Kind::Object);
     for (key, value) in root.entries() {
         if key.is_str("choices") {
+            found.expect(value, Kind::Array);
             for (at, choice) in value.items().enumerate() {
                 one_choice(choice, at, member, found);
             }
         } else if !is_in(ANSWER, key) {
             other(key, value, 0, found);
+        } else if key.is_str("usage") {
+            // Numbers by the format; text in it is as visible as anywhere.
+            below(value, 0, Channel::other(0, key), found);
         }
     }
 }
@@ -121,6 +136,7 @@ pub(super) fn index(choice: Node<'_>, place: usize) -> u32 {
 
 fn one_choice(choice: Node<'_>, place: usize, member: &str, found: &mut Found) {
     let number = index(choice, place);
+    found.expect(choice, Kind::Object);
     for (key, value) in choice.entries() {
         let name = key.as_str().unwrap_or_default();
         match &*name {
@@ -162,6 +178,7 @@ fn below(node: Node<'_>, choice: u32, channel: Channel, found: &mut Found) {
 }
 
 fn message(message: Node<'_>, choice: u32, found: &mut Found) {
+    found.expect(message, Kind::Object);
     for (key, value) in message.entries() {
         let name = key.as_str().unwrap_or_default();
         match &*name {
@@ -172,6 +189,7 @@ fn message(message: Node<'_>, choice: u32, found: &mut Found) {
                 push(choice, Channel::Reasoning, value, found);
             }
             "tool_calls" => {
+                found.expect(value, Kind::Array);
                 for (place, call) in value.items().enumerate() {
                     tool_call(call, index(call, place), choice, found);
                 }
@@ -217,6 +235,7 @@ fn opaque(kind: OpaqueKind, node: Node<'_>, found: &mut Found) {
 }
 
 fn tool_call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
+    found.expect(node, Kind::Object);
     for (key, value) in node.entries() {
         let name = key.as_str().unwrap_or_default();
         match &*name {
@@ -228,6 +247,7 @@ fn tool_call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
 }
 
 fn call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
+    found.expect(node, Kind::Object);
     for (key, value) in node.entries() {
         let channel = match () {
             () if key.is_str("name") => Channel::ToolName(number),

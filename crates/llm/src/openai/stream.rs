@@ -79,6 +79,7 @@ impl Event {
             doc,
             outputs: found.outputs,
             opaque: found.opaque,
+            misshapen: found.misshapen,
         }))
     }
 }
@@ -89,9 +90,17 @@ pub struct Chunk {
     doc: Doc,
     outputs: Vec<Output>,
     opaque: Vec<OpaquePart>,
+    misshapen: bool,
 }
 
 impl Chunk {
+    /// Whether every container is of the kind that the format says. What a client makes of another one is not known, so
+    /// it cannot be checked.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        !self.misshapen
+    }
+
     /// The scanned chunk.
     #[must_use]
     pub fn doc(&self) -> &Doc {
