@@ -15,6 +15,7 @@ use crate::digest::DigestKey;
 use crate::error::Error;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::proxy::headers::Witness;
 use crate::proxy::refusals::Refusals;
 use crate::proxy::settle::Settler;
 use crate::server::reply::{self, Reply};
@@ -54,6 +55,8 @@ pub(crate) struct App {
     pub(crate) refusals: Refusals,
     pub(crate) settler: Settler,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The newest checkpoint as a header.
+    pub(crate) witness: Witness,
     draining: AtomicBool,
     /// True once open streams must end: the drain time is over.
     cut: watch::Sender<bool>,
@@ -87,6 +90,7 @@ impl App {
             access: parts.access,
             settler: parts.settler,
             clock: parts.clock,
+            witness: Witness::default(),
             draining: AtomicBool::new(false),
             cut: watch::Sender::new(false),
         }

@@ -1,6 +1,10 @@
 //! Response headers of governed calls: LiteLLM's names that clients read, and ours.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use ledger::Ledger;
 
 use super::answer;
 use super::facts::Facts;
@@ -49,24 +53,43 @@ pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
 
 /// Adds size and root prefix of the newest signed checkpoint: every client becomes a witness.
 pub(crate) fn checkpoint(headers: &mut HeaderMap, app: &App) {
-    if let Some(text) = checkpoint_text(app)
-        && let Ok(value) = HeaderValue::from_str(&text)
-    {
+    if let Some(value) = app.witness.value(&app.ledger) {
         headers.insert(CHECKPOINT, value);
     }
 }
 
-/// `<size>:<first 16 hexadecimal characters of the root>`.
-pub(crate) fn checkpoint_text(app: &App) -> Option<String> {
-    let checkpoint = app.ledger.checkpoint()?;
-    let root: String = checkpoint
-        .root
-        .0
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Some(format!("{}:{root}", checkpoint.size))
+/// `<size>:<first 16 hexadecimal characters of the root>` of the newest checkpoint, rendered once for each.
+#[derive(Default)]
+pub(crate) struct Witness {
+    rendered: ArcSwapOption<(u64, HeaderValue)>,
+}
+
+impl Witness {
+    /// The header's value.
+    pub(crate) fn value(&self, ledger: &Ledger) -> Option<HeaderValue> {
+        let newest = ledger.checkpoint()?;
+        if let Some(known) = self.rendered.load().as_deref()
+            && known.0 == newest.size
+        {
+            return Some(known.1.clone());
+        }
+        let root: String = newest
+            .root
+            .0
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let value = HeaderValue::from_str(&format!("{}:{root}", newest.size)).ok()?;
+        self.rendered
+            .store(Some(Arc::new((newest.size, value.clone()))));
+        Some(value)
+    }
+
+    /// The same as text.
+    pub(crate) fn text(&self, ledger: &Ledger) -> Option<String> {
+        self.value(ledger)?.to_str().map(str::to_owned).ok()
+    }
 }
 
 /// The allow-listed headers of a provider, renamed.

@@ -12,18 +12,31 @@ use super::inspect::Body;
 /// Output tokens reserved when the request sets no limit.
 const DEFAULT_OUTPUT: u64 = 4096;
 
-/// The payload of an intent: which call it was and what it may cost at most.
+/// Between the fields of a payload. Configured names that hold it come back cut, in the record of a crashed call only.
+const SEPARATOR: char = '\u{1f}';
+
+/// The payload of an intent: which call it was and what it may cost at most. Written for every call and read after a crash
+/// only, so it is plain joined text.
 pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
-    serde_json::json!({
-        "route": route,
-        "call_type": if matches!(admitted.request.body, Body::Chat(_)) { "chat" } else { "embedding" },
-        "key_id": admitted.caller.key_id().as_str(),
-        "group": admitted.destination.group.as_ref(),
-        "deployment": admitted.destination.deployment.id,
-        "reserved_micro_usd": reservation(admitted),
-    })
-    .to_string()
-    .into_bytes()
+    let call_type = match &admitted.request.body {
+        Body::Chat(_) => "chat",
+        Body::Embeddings(_) => "embedding",
+    };
+    let cost = reservation(admitted).map_or_else(String::new, |micro| micro.to_string());
+    let parts = [
+        route,
+        call_type,
+        admitted.caller.key_id().as_str(),
+        admitted.destination.group.as_ref(),
+        admitted.destination.deployment.id.as_str(),
+        cost.as_str(),
+    ];
+    let mut out = String::with_capacity(128);
+    for part in parts {
+        out.push_str(part);
+        out.push(SEPARATOR);
+    }
+    out.into_bytes()
 }
 
 /// Upper estimate of the call's cost in micro-USD; `None` when the deployment has no price.
@@ -49,17 +62,11 @@ fn reservation(admitted: &Admitted) -> Option<i64> {
 
 /// Record and spend of a call whose process died: outcome unknown, cost = the reservation, flagged as estimated.
 pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule, Option<Vec<u8>>) {
-    let payload: serde_json::Value = serde_json::from_slice(&intent.payload).unwrap_or_default();
-    let text = |name: &str| {
-        payload
-            .get(name)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let cost = payload
-        .get("reserved_micro_usd")
-        .and_then(serde_json::Value::as_i64);
+    let payload = String::from_utf8_lossy(&intent.payload);
+    let mut parts = payload.split(SEPARATOR).map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    let (route, call_type, key, group, deployment) = (next(), next(), next(), next(), next());
+    let cost: Option<i64> = next().parse().ok();
     let mut env = Object::new();
     env.insert(
         "cost_source",
@@ -69,9 +76,9 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
             "none"
         },
     );
-    env.insert("deployment", text("deployment"));
-    env.insert("key_id", text("key_id"));
-    env.insert("model_group", text("group"));
+    env.insert("deployment", deployment.as_str());
+    env.insert("key_id", key.as_str());
+    env.insert("model_group", group.as_str());
     env.insert("observed", true);
     let mut metrics = Object::new();
     if let Some(cost) = cost {
@@ -85,7 +92,7 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
         parent_id: None,
         trigger: Trigger {
             trigger_type: "user_request".into(),
-            source: text("route"),
+            source: route,
             timestamp: intent.opened_at,
             ..Trigger::default()
         },
@@ -112,10 +119,10 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
     let spend = Spend {
         at: intent.opened_at.micros(),
         status: Status::Unknown,
-        call_type: text("call_type"),
-        model: text("group"),
-        deployment: text("deployment"),
-        key: text("key_id"),
+        call_type,
+        model: group,
+        deployment,
+        key,
         cost_micro_usd: cost,
         cost_source: if cost.is_some() {
             CostSource::Reservation

@@ -341,7 +341,7 @@ impl StreamBody {
         }
         if let Some(facts) = call.facts() {
             let mut comment = format!("sealgate capsule://{}", facts.id);
-            if let Some(checkpoint) = headers::checkpoint_text(call.app()) {
+            if let Some(checkpoint) = call.app().witness.text(&call.app().ledger) {
                 comment.push_str(" checkpoint ");
                 comment.push_str(&checkpoint);
             }
