@@ -21,5 +21,6 @@ mod ledger;
 mod ssrf;
 mod streams;
 mod support;
+mod sweep;
 mod upstream;
 mod wire;
