@@ -18,6 +18,7 @@ mod http;
 mod info;
 mod json;
 mod ledger;
+mod modes;
 mod ssrf;
 mod streams;
 mod support;

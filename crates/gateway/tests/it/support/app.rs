@@ -196,6 +196,31 @@ impl TestApp {
         self.request(method, path, Bytes::new(), headers).await
     }
 
+    /// Address of the health listener, if there is one.
+    pub(crate) fn health_address(&self) -> Option<SocketAddr> {
+        self.running
+            .lock()
+            .expect("not poisoned")
+            .as_ref()
+            .and_then(Running::health_address)
+    }
+
+    /// A request without headers to another listener.
+    pub(crate) async fn at(&self, address: SocketAddr, method: &str, path: &str) -> Answer {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", address.to_string());
+        let request = request.body(Full::new(Bytes::new())).expect("a request");
+        let answer = client::open(address, request)
+            .await
+            .expect("an answer")
+            .rest()
+            .await;
+        self.sent.add(&answer.body);
+        answer
+    }
+
     pub(crate) async fn anonymous(&self, method: &str, path: &str) -> Answer {
         self.keyless(method, path, &[]).await
     }
