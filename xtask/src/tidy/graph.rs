@@ -59,6 +59,11 @@ pub const EDGES: &[(&str, &[&str])] = &[
             "sealgate-llm",
         ],
     ),
+    // Drives the binaries as processes; reads their ledgers as an auditor would.
+    (
+        "sealgate-durability",
+        &["sealgate-store", "sealgate-ledger", "capsule"],
+    ),
     // Its tests compare documents with the tables that they describe.
     ("xtask", &["sealgate-policy"]),
 ];

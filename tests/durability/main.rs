@@ -1,0 +1,22 @@
+//! What survives when processes, disks and power do not: the built binaries, killed and starved, against a scripted
+//! provider that remembers every request it saw.
+//!
+//! `SEALGATE_BIN_DIR` names the folder of `sealgate` and `capsule`; without it they are built first.
+//! `SEALGATE_SEED` repeats a run; `SEALGATE_LONG_TESTS` or `SEALGATE_LONG_KILLS=N` makes it long.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests may state what must hold, and say what they did"
+)]
+
+mod full_disk;
+mod kill;
+mod order;
+mod power_loss;
+mod sharing;
+mod support;
+mod terminate;

@@ -1,0 +1,95 @@
+//! A gateway as a process that the test started, and ends.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, eventually};
+
+/// Killed when dropped, so that no test leaves one behind.
+pub(crate) struct Server {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Server {
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let into = said.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut said = into.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Self { child, said }
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn wait_until_listening(&mut self) {
+        let start = Instant::now();
+        while !self.said().contains("listening on") {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("serve ended with {status}:\n{}", self.said());
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "not listening:\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// SIGKILL, and waits until the kernel has taken everything back.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// A signal to another process than the one that was started, for a gateway under a tracer.
+    pub(crate) fn signal_to(id: u32, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
+    }
+
+    pub(crate) fn terminate(&self) {
+        Self::signal_to(self.id(), Signal::TERM);
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let said = self.said.clone();
+        eventually(&format!("the end of the gateway; {said:?}"), || {
+            self.child.try_wait().unwrap()
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already in most tests.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
