@@ -143,10 +143,9 @@ impl Run<'_> {
             let Some(gateway) = self.gateways.get(kind) else {
                 continue;
             };
-            let sealed = if *kind == Kind::Sealgate {
-                gateway.data.clone()
-            } else {
-                None
+            let sealed = match kind {
+                Kind::Sealgate | Kind::SealgateLogged => gateway.data.clone(),
+                _ => None,
             };
             let after = sealed.as_deref().map(records::head).transpose()?;
             let sample = measure::measure(

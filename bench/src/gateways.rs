@@ -22,7 +22,10 @@ pub(crate) enum Kind {
     /// No gateway: the client talks to the mock. The floor of latency figures.
     Direct,
     Nginx,
+    /// Without access log, as nginx.
     Sealgate,
+    /// With its access log, one JSON line a call, into a file.
+    SealgateLogged,
     /// Sealgate with the journal that keeps nothing; exists in the bench build only.
     NullJournal,
     LiteLlm,
@@ -36,6 +39,7 @@ impl Kind {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
             Self::Sealgate => "sealgate",
+            Self::SealgateLogged => "sealgate, access log",
             Self::NullJournal => "sealgate, null journal",
             Self::LiteLlm => "litellm",
             Self::LiteLlmSealed => "litellm + qp-capsule",
@@ -92,7 +96,7 @@ impl Gateway {
                 start: Duration::ZERO,
             })),
             Kind::Nginx => nginx(mock, directory).map(Some),
-            Kind::Sealgate => optional(&programs.sealgate, |program| {
+            Kind::Sealgate | Kind::SealgateLogged => optional(&programs.sealgate, |program| {
                 sealgate(kind, program, mock, directory)
             }),
             Kind::NullJournal => optional(&programs.null_journal, |program| {
@@ -202,6 +206,9 @@ pub(crate) fn sealgate(
             &address.port().to_string(),
         ])
         .current_dir(directory);
+    if kind != Kind::SealgateLogged {
+        command.arg("--no-access-log");
+    }
     let mut service = Service::spawn(kind.name(), command, &directory.join("output.log"))?;
     let start = service.wait_until_up(address, "/health/liveliness", Duration::from_secs(60))?;
     Ok(Gateway {

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -25,22 +25,4 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
         bail!("{address}{path} answered {status}");
     }
     Ok(body.to_owned())
-}
-
-/// Polls `path` every millisecond until it answers 2xx; gives the time since `since`.
-pub(crate) fn wait_until_up(
-    address: SocketAddr,
-    path: &str,
-    since: Instant,
-    limit: Duration,
-) -> Result<Duration> {
-    loop {
-        match get(address, path) {
-            Ok(_) => return Ok(since.elapsed()),
-            Err(error) if since.elapsed() > limit => {
-                return Err(error.context(format!("{address} is not up after {limit:?}")));
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
 }

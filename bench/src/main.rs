@@ -38,7 +38,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{gateways::Programs, measure::Pace};
@@ -180,9 +180,9 @@ fn main() -> ExitCode {
 fn gateways_command(arguments: GatewayArgs) -> Result<bool> {
     let options = compare::Options {
         programs: Programs {
-            sealgate: arguments.sealgate,
-            null_journal: arguments.null_journal,
-            venv: arguments.venv,
+            sealgate: arguments.sealgate.map(absolute).transpose()?,
+            null_journal: arguments.null_journal.map(absolute).transpose()?,
+            venv: arguments.venv.map(absolute).transpose()?,
         },
         rounds: arguments.rounds.max(1),
         pace: Pace {
@@ -190,7 +190,7 @@ fn gateways_command(arguments: GatewayArgs) -> Result<bool> {
             active: Duration::from_secs_f64(arguments.seconds.clamp(0.5, 600.0)),
         },
         only: arguments.only,
-        work: own_directory(&arguments.work),
+        work: own_directory(&arguments.work)?,
     };
     let report = compare::run(&options)?;
     println!("{}", report.table());
@@ -209,8 +209,8 @@ fn gateways_command(arguments: GatewayArgs) -> Result<bool> {
 
 fn check_command(arguments: &CheckArgs) -> Result<bool> {
     let seconds = Duration::from_secs_f64(arguments.seconds.clamp(0.5, 60.0));
-    let work = own_directory(&arguments.work);
-    let runs = check::run(&arguments.sealgate, &work, seconds)?;
+    let work = own_directory(&arguments.work)?;
+    let runs = check::run(&absolute(arguments.sealgate.clone())?, &work, seconds)?;
     let mut equal = true;
     for run in &runs {
         println!("{}", serde_json::to_string(run)?);
@@ -230,8 +230,8 @@ fn check_command(arguments: &CheckArgs) -> Result<bool> {
 
 fn soak_command(arguments: &SoakArgs) -> Result<bool> {
     let length = Duration::from_secs_f64(arguments.minutes.clamp(0.2, 600.0) * 60.0);
-    let work = own_directory(&arguments.work);
-    let outcome = soak::run(&arguments.sealgate, &work, length)?;
+    let work = own_directory(&arguments.work)?;
+    let outcome = soak::run(&absolute(arguments.sealgate.clone())?, &work, length)?;
     println!("{}", serde_json::to_string_pretty(&outcome)?);
     remove(&work, outcome.holds())?;
     println!(
@@ -247,10 +247,10 @@ fn soak_command(arguments: &SoakArgs) -> Result<bool> {
 
 fn ledger_command(arguments: LedgerArgs) -> Result<bool> {
     let options = ledger::Options {
-        capsule: arguments.capsule,
-        sealgate: arguments.sealgate,
-        venv: arguments.venv,
-        work: own_directory(&arguments.work),
+        capsule: absolute(arguments.capsule)?,
+        sealgate: absolute(arguments.sealgate)?,
+        venv: arguments.venv.map(absolute).transpose()?,
+        work: own_directory(&arguments.work)?,
         rounds: arguments.rounds.max(1),
         records: arguments.records.max(1),
     };
@@ -273,8 +273,16 @@ fn append_command(data: &Path, records: u64, window: usize) -> Result<bool> {
 }
 
 /// A directory that only this run uses, and may therefore remove.
-fn own_directory(parent: &Path) -> PathBuf {
-    parent.join(format!("run-{}", std::process::id()))
+fn own_directory(parent: &Path) -> Result<PathBuf> {
+    Ok(std::path::absolute(parent)?.join(format!("run-{}", std::process::id())))
+}
+
+/// Servers run in directories of their own, so their programs need whole paths.
+fn absolute(program: PathBuf) -> Result<PathBuf> {
+    if !program.exists() {
+        bail!("{} is not there", program.display());
+    }
+    Ok(std::path::absolute(program)?)
 }
 
 fn save(directory: &Path, name: &str, json: &[u8]) -> Result<PathBuf> {

@@ -89,6 +89,9 @@ pub(crate) fn scenarios(with_python: bool, only: Option<&str>) -> Vec<Scenario> 
     rows.into_iter()
         .map(|(load, connections, python)| {
             let mut gateways = vec![Kind::Nginx, Kind::Sealgate, Kind::NullJournal];
+            if (load, connections) == (Load::Small, 32) {
+                gateways.push(Kind::SealgateLogged);
+            }
             if load == Load::Paced {
                 gateways.insert(0, Kind::Direct);
             }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
 
-/// Records of type `chat` by outcome status.
+/// Records of governed calls (type `chat`, with an intent number; refusals have none) by outcome status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Records {
     pub(crate) by_status: BTreeMap<String, u64>,
@@ -49,7 +49,8 @@ pub(crate) fn chat_records(data: &Path, after: i64) -> Result<Records> {
     let database = open(data)?;
     let mut query = database.prepare(
         "SELECT json_extract(data, '$.outcome.status'), count(*) FROM capsules \
-         WHERE sequence > ?1 AND type = 'chat' GROUP BY 1",
+         WHERE sequence > ?1 AND type = 'chat' \
+         AND json_extract(data, '$.context.environment.intent') IS NOT NULL GROUP BY 1",
     )?;
     let rows = query.query_map([after], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
@@ -104,7 +105,14 @@ mod tests {
             )
             .unwrap();
         for (sequence, (id, kind, status)) in rows.iter().enumerate() {
-            let data = format!("{{\"outcome\":{{\"status\":\"{status}\"}}}}");
+            let intent = if *status == "refused" {
+                ""
+            } else {
+                "\"intent\":1"
+            };
+            let data = format!(
+                "{{\"context\":{{\"environment\":{{{intent}}}}},\"outcome\":{{\"status\":\"{status}\"}}}}"
+            );
             database
                 .execute(
                     "INSERT INTO capsules VALUES (?1, ?2, ?3, ?4)",
@@ -125,13 +133,14 @@ mod tests {
                 ("a", "chat", "success"),
                 ("b", "chat", "success"),
                 ("c", "chat", "partial"),
+                ("d", "chat", "refused"),
             ],
         );
         let records = chat_records(&directory, 1).unwrap();
         let ids = success_ids(&directory, -1).unwrap();
         let top = head(&directory).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
-        assert_eq!((records.success(), records.total(), top), (1, 2, 3));
+        assert_eq!((records.success(), records.total(), top), (1, 2, 4));
         assert_eq!(ids, HashSet::from(["a".to_owned(), "b".to_owned()]));
     }
 

@@ -46,15 +46,29 @@ impl Service {
         self.child.id()
     }
 
-    /// Time from the start of the process to the first 2xx of `GET path`.
+    /// Time from the start of the process to the first 2xx of `GET path`, asked every millisecond.
     pub(crate) fn wait_until_up(
         &mut self,
         address: SocketAddr,
         path: &str,
         limit: Duration,
     ) -> Result<Duration> {
-        let up = http_get::wait_until_up(address, path, self.started, limit);
-        up.with_context(|| format!("{} did not start; {}", self.name, self.last_lines()))
+        loop {
+            if http_get::get(address, path).is_ok() {
+                return Ok(self.started.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}; {}", self.name, self.last_lines());
+            }
+            if self.started.elapsed() > limit {
+                bail!(
+                    "{} is not up after {limit:?}; {}",
+                    self.name,
+                    self.last_lines()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends SIGTERM and leaves at once.
