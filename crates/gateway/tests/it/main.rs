@@ -19,6 +19,7 @@ mod info;
 mod json;
 mod ledger;
 mod modes;
+mod providers;
 mod ssrf;
 mod streams;
 mod support;

@@ -213,15 +213,16 @@ async fn silence_is_filled_with_comments() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_frames_leave_in_one_write_and_nothing_waits_for_acknowledgements() {
     let app = TestApp::start().await;
-    let began = Instant::now();
-    let answer = app
-        .chat("drip-20", streamed(json!({ "max_tokens": 10 })))
-        .await;
-    // Twelve paced chunks: 40 ms of delayed acknowledgement on each would be half a second more.
-    assert!(
-        began.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        began.elapsed()
-    );
-    assert_eq!(answer.content(0).split(' ').count(), 10);
+    // Twelve paced chunks: 40 ms of delayed acknowledgement on each would be half a second more. The best of a few counts, so
+    // that a busy machine does not.
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let answer = app
+            .chat("drip-20", streamed(json!({ "max_tokens": 10 })))
+            .await;
+        best = best.min(began.elapsed());
+        assert_eq!(answer.content(0).split(' ').count(), 10);
+    }
+    assert!(best < Duration::from_millis(600), "{best:?}");
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::logs::Sink;
 
 /// No test waits longer than this for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Awaits `future`, failing the test after [`PATIENCE`].
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
