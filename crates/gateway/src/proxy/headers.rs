@@ -9,14 +9,13 @@ use ledger::Ledger;
 use super::answer;
 use super::facts::Facts;
 use crate::app::App;
-use crate::server::reply::CALL_ID;
+use crate::server::reply::{CALL_ID, CAPSULE};
 
 const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
-const CAPSULE: HeaderName = HeaderName::from_static("x-sealgate-capsule");
 const CHECKPOINT: HeaderName = HeaderName::from_static("x-sealgate-checkpoint");
 
 /// Upstream headers that are passed on, as `llm_provider-<name>`. Everything else stays here: cookies, locations, servers.

@@ -11,6 +11,8 @@ use crate::error::Error;
 pub(crate) type Reply = Response<Body>;
 
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
+/// Where the sealed record of the call is.
+pub(crate) const CAPSULE: HeaderName = HeaderName::from_static("x-sealgate-capsule");
 const FRAME: HeaderName = header::X_FRAME_OPTIONS;
 
 /// A JSON answer with the security headers.
@@ -61,6 +63,10 @@ pub(crate) fn error(error: &Error, call_id: Option<&str>) -> Reply {
     let headers = response.headers_mut();
     if let Some(value) = call_id.and_then(|id| HeaderValue::from_str(id).ok()) {
         headers.insert(CALL_ID, value);
+    }
+    let capsule = call_id.map(|id| format!("capsule://{id}"));
+    if let Some(value) = capsule.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(CAPSULE, value);
     }
     if let Some(seconds) = public.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

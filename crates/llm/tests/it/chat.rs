@@ -349,10 +349,7 @@ fn metadata_goes_on_only_where_the_deployment_asks_for_it() {
     let body = r#"{"model":"m","messages":[],"metadata":{"a":"b"},"tags":["x"]}"#;
     for (forward_metadata, expected) in [
         (false, r#"{"model":"up","messages":[]}"#),
-        (
-            true,
-            r#"{"model":"up","messages":[],"metadata":{"a":"b"}}"#,
-        ),
+        (true, r#"{"model":"up","messages":[],"metadata":{"a":"b"}}"#),
     ] {
         let request = request(body).expect("a body");
         let edits = request.upstream_edits(&Target {
