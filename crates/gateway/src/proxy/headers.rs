@@ -33,16 +33,24 @@ const RELAYED: [&str; 9] = [
 
 /// Adds the headers that the facts give.
 pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
-    let id = facts.id.to_string();
+    headers.reserve(16);
+    let capsule = format!("capsule://{}", facts.id);
+    let id = capsule.get("capsule://".len()..).unwrap_or_default();
     let mut put = |name: HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(name, value);
         }
     };
-    put(CALL_ID, &id);
-    put(CAPSULE, &format!("capsule://{id}"));
-    put(MODEL_ID, &facts.destination.deployment.id);
+    put(CALL_ID, id);
+    put(CAPSULE, &capsule);
     put(MODEL_GROUP, &facts.destination.group);
+    let deployment = &facts.destination.deployment.id;
+    match facts.snapshot.prepared.get(deployment) {
+        Some(prepared) => {
+            headers.insert(MODEL_ID, prepared.id.clone());
+        }
+        None => put(MODEL_ID, deployment),
+    }
     headers.insert(RETRIES, HeaderValue::from_static("0"));
     headers.insert(FALLBACKS, HeaderValue::from_static("0"));
     if let Some(names) = answer::applied(facts) {

@@ -14,6 +14,8 @@ pub(crate) struct Prepared {
     pub(crate) chat: Uri,
     pub(crate) embeddings: Uri,
     pub(crate) headers: HeaderMap,
+    /// The deployment's id, for answers.
+    pub(crate) id: HeaderValue,
 }
 
 /// A deployment's settings do not make a request.
@@ -64,6 +66,10 @@ fn prepare(deployment: &Deployment) -> Result<Option<Prepared>, PrepareError> {
         chat: url("/chat/completions")?,
         embeddings: url("/embeddings")?,
         headers: headers(deployment)?,
+        id: HeaderValue::from_str(&deployment.id).map_err(|_| PrepareError::Header {
+            id: deployment.id.clone(),
+            what: "model_info.id".to_owned(),
+        })?,
     }))
 }
 
