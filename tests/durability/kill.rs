@@ -254,3 +254,90 @@ fn dur_01_killed_at_random_moments_under_load() {
     );
     assert!(total.unknown > 0, "no kill met an open call: {total:?}");
 }
+
+/// One call that the provider saw once, that its client got whole, and that is recorded.
+fn one_call() -> (Fact, Life, Seen) {
+    let call = Call {
+        marker: 7,
+        group: "g0".into(),
+        stream: false,
+        script: "",
+    };
+    let got = Got {
+        status: 200,
+        complete: true,
+        capsule: Some("id-7".into()),
+        body: String::new(),
+    };
+    let fact = Fact {
+        sequence: 3,
+        id: "id-7".into(),
+        event: String::new(),
+        boot: "boot".into(),
+        intent: Some(1),
+        status: "success".into(),
+        group: "g0".into(),
+        marker: Some(7),
+        tokens: (7, 3),
+        cost: None,
+        environment: json!({}),
+    };
+    let life = Life {
+        calls: vec![(call, got)],
+    };
+    (fact, life, Seen::from([(7, 1)]))
+}
+
+#[test]
+fn the_comparison_passes_what_is_right() {
+    let (fact, life, seen) = one_call();
+    let tally = compare(&[fact], &life, &seen, true);
+    assert_eq!((tally.records, tally.complete, tally.unknown), (1, 1, 0));
+}
+
+#[test]
+#[should_panic(expected = "without a settled record")]
+fn the_comparison_finds_a_request_without_a_record() {
+    let (_, mut life, seen) = one_call();
+    life.calls.clear();
+    compare(&[], &life, &seen, true);
+}
+
+#[test]
+#[should_panic(expected = "is no record")]
+fn the_comparison_finds_an_answer_without_a_record() {
+    let (_, life, _) = one_call();
+    compare(&[], &life, &Seen::new(), true);
+}
+
+#[test]
+#[should_panic(expected = "two records for one request")]
+fn the_comparison_finds_a_request_with_two_records() {
+    let (fact, life, seen) = one_call();
+    let other = Fact {
+        id: "id-8".into(),
+        intent: Some(2),
+        ..fact.clone()
+    };
+    compare(&[fact, other], &life, &seen, true);
+}
+
+#[test]
+#[should_panic(expected = "2 times")]
+fn the_comparison_finds_a_request_that_was_sent_twice() {
+    let (fact, life, _) = one_call();
+    compare(&[fact], &life, &Seen::from([(7, 2)]), true);
+}
+
+#[test]
+#[should_panic(expected = "unknown")]
+fn the_comparison_finds_an_answer_that_left_before_its_seal() {
+    let (fact, life, _) = one_call();
+    let fact = Fact {
+        event: "recovered".into(),
+        status: "unknown".into(),
+        marker: None,
+        ..fact
+    };
+    compare(&[fact], &life, &Seen::new(), true);
+}

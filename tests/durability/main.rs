@@ -1,8 +1,9 @@
 //! What survives when processes, disks and power do not: the built binaries, killed and starved, against a scripted
 //! provider that remembers every request it saw.
 //!
-//! `SEALGATE_BIN_DIR` names the folder of `sealgate` and `capsule`; without it they are built first.
-//! `SEALGATE_SEED` repeats a run; `SEALGATE_LONG_TESTS` or `SEALGATE_LONG_KILLS=N` makes it long.
+//! `SEALGATE_BIN` and `CAPSULE_BIN` name the binaries; without them they are built first.
+//! `SEALGATE_SEED` repeats a run; `SEALGATE_LONG_TESTS` makes it long, `SEALGATE_LONG_KILLS=N` sets the
+//! number of kills.
 
 #![expect(
     clippy::unwrap_used,

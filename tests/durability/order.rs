@@ -23,7 +23,8 @@ struct Steps {
     sent: usize,
 }
 
-/// Finds the steps, or says which one is missing or out of order. `intent` are bytes that only the intent holds.
+/// Finds the steps, or says which one is missing or out of order. `intent` are bytes of the intent that nothing before it
+/// holds.
 fn check(trace: &[Event], intent: &[u8], upstream: u16) -> Result<Steps, String> {
     let log = |event: &&Event| event.target.ends_with("capsules.db-wal");
     let written = trace
@@ -72,7 +73,7 @@ fn check(trace: &[Event], intent: &[u8], upstream: u16) -> Result<Steps, String>
     })
 }
 
-/// The trace with the call at `from` (as `begin`) moved to directly before `to`.
+/// The trace with some of its calls changed.
 fn doctored(trace: &[Event], change: impl Fn(&mut Event)) -> Vec<Event> {
     let mut trace = trace.to_vec();
     trace.iter_mut().for_each(change);
@@ -102,7 +103,9 @@ fn written_and_synced_before_the_first_byte_leaves() {
         assert!(tracer.wait().success(), "{}", tracer.said());
         let trace = strace::parse(&std::fs::read_to_string(&log).unwrap());
 
-        let (intent, port) = (br#""group":"g5""#, stub.port);
+        // The intent's row holds the id of the call, long before a record does.
+        let (id, port) = (got.capsule.unwrap(), stub.port);
+        let intent = id.as_bytes();
         let steps = check(&trace, intent, port).unwrap();
         assert!(
             steps.written < steps.synced && steps.synced < steps.sent,

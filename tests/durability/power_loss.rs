@@ -295,20 +295,34 @@ fn a_replay_of_the_whole_run_gives_its_files() {
     }
 }
 
+/// What a replay of the run without the syncs of a file finds when the power goes before the call at `at`.
+fn without_syncs(run: &Recording, file: &str, at: usize) -> String {
+    let synced = |event: &&Event| !(event.is_sync() && event.target.ends_with(file));
+    let lazy: Vec<Event> = run.trace.iter().filter(synced).cloned().collect();
+    let mut random = Random::seeded(3);
+    replay(run, &lazy, at, Loss::Everything, &mut random).unwrap_err()
+}
+
 #[test]
 fn the_replay_finds_a_log_that_is_not_synced() {
     let Some(run) = RECORDING.as_ref() else {
         return;
     };
-    let mut random = Random::seeded(3);
-    let lazy: Vec<Event> = run
-        .trace
-        .iter()
-        .filter(|event| !(event.is_sync() && event.target.ends_with("-wal")))
-        .cloned()
-        .collect();
     let middle = &run.promises[run.promises.len() / 2];
-    let error = replay(run, &lazy, middle.at + 1, Loss::Everything, &mut random).unwrap_err();
+    let error = without_syncs(run, "capsules.db-wal", middle.at + 1);
+    assert!(
+        error.contains("lost") || error.contains("does not start"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_replay_finds_a_database_that_is_not_synced_before_the_log_begins_anew() {
+    let Some(run) = RECORDING.as_ref() else {
+        return;
+    };
+    let last = run.promises.last().unwrap();
+    let error = without_syncs(run, "capsules.db", last.at + 1);
     assert!(
         error.contains("lost") || error.contains("does not start"),
         "{error}"

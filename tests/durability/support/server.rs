@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,7 @@ use super::{PATIENCE, eventually};
 pub(crate) struct Server {
     child: Child,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -25,14 +27,18 @@ impl Server {
         let stderr = child.stderr.take().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let into = said.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut said = into.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
             }
         });
-        Self { child, said }
+        Self {
+            child,
+            said,
+            reader: Some(reader),
+        }
     }
 
     /// What it wrote to standard error.
@@ -75,12 +81,13 @@ impl Server {
         Self::signal_to(self.id(), Signal::TERM);
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process and of what it says.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let said = self.said.clone();
-        eventually(&format!("the end of the gateway; {said:?}"), || {
-            self.child.try_wait().unwrap()
-        })
+        let ended = eventually("the end of the gateway", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        ended
     }
 }
 

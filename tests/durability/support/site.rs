@@ -60,7 +60,7 @@ impl Site {
         let models: Vec<Value> = (0..8)
             .map(|n| {
                 json!({ "model_name": format!("g{n}"), "litellm_params": {
-                    "model": "openai/m", "api_key": "sk-upstream",
+                    "model": "openai/m", "api_key": "os.environ/UPSTREAM_KEY",
                     "api_base": format!("http://127.0.0.1:{}/v1", stub.port),
                     "input_cost_per_token": 0.000_002, "output_cost_per_token": 0.000_004,
                 }})
@@ -87,6 +87,7 @@ impl Site {
             .arg(&self.config)
             .env_clear()
             .env("LITELLM_MASTER_KEY", MASTER)
+            .env("UPSTREAM_KEY", "sk-upstream")
             .stdin(Stdio::null());
         command
     }
@@ -100,7 +101,7 @@ impl Site {
 
     /// Starts a gateway without waiting.
     pub(crate) fn spawn(&self) -> Server {
-        Server::spawn(self.serve(&binaries::sealgate()))
+        Server::spawn(self.serve(binaries::sealgate()))
     }
 
     pub(crate) fn database(&self) -> PathBuf {

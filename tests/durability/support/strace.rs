@@ -73,7 +73,7 @@ pub(crate) fn available() -> bool {
 
 /// Starts a gateway under strace, which writes to `log`. Gives the process id of the gateway as well.
 pub(crate) fn start(site: &Site, log: &Path) -> (Server, u32) {
-    let gateway = site.serve(&binaries::sealgate());
+    let gateway = site.serve(binaries::sealgate());
     let mut tracer = Command::new("strace");
     tracer
         .args([
