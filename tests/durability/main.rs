@@ -17,6 +17,7 @@
 mod full_disk;
 mod kill;
 mod order;
+mod poison;
 mod power_loss;
 mod sharing;
 mod support;
