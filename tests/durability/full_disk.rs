@@ -1,15 +1,18 @@
 //! A full disk: no new call, no provider called, running calls settled when there is space again, no restart.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::full_logs::full;
 use crate::support::audit::Auditor;
 use crate::support::client::{self, Call, Got};
 use crate::support::disk::SmallDisk;
-use crate::support::eventually;
+use crate::support::server::Server;
 use crate::support::site::Site;
 use crate::support::stub::{Stub, script};
+use crate::support::{binaries, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,7 +32,7 @@ fn refused(got: &Got) {
 
 /// `reserve` megabytes are kept for calls that run; `fill` makes the disk as full as the case wants it; `settles` says
 /// whether calls that run can be sealed then, or only when there is space again.
-fn full_disk(reserve: u32, fill: impl Fn(&SmallDisk), settles: bool) {
+fn full_disk(reserve: u32, fill: impl Fn(&SmallDisk), settles: bool, logs: fn() -> Stdio) {
     let Some(disk) = SmallDisk::mount(48) else {
         return;
     };
@@ -37,7 +40,10 @@ fn full_disk(reserve: u32, fill: impl Fn(&SmallDisk), settles: bool) {
     let folder = tempfile::tempdir().unwrap();
     let settings = json!({ "limits": { "min_free_disk_mb": reserve, "drain_timeout": 5 } });
     let site = Site::at(folder, disk.path().join("data"), &stub, settings);
-    let mut server = site.start();
+    let mut command = site.serve(binaries::sealgate());
+    command.stderr(logs());
+    let mut server = Server::spawn(command);
+    server.wait_until_connected(site.port);
     let send = |call: Call| client::send(site.port, &call, PATIENCE);
     for marker in 0..6 {
         assert_eq!(send(call(marker, "")).status, 200);
@@ -141,10 +147,16 @@ fn full_disk(reserve: u32, fill: impl Fn(&SmallDisk), settles: bool) {
 
 #[test]
 fn dur_05_no_byte_left() {
-    full_disk(1, SmallDisk::fill, false);
+    full_disk(1, SmallDisk::fill, false, Stdio::piped);
+}
+
+/// The errors that a full disk brings are themselves written to a full disk.
+#[test]
+fn dur_05_no_byte_left_for_logs_either() {
+    full_disk(1, SmallDisk::fill, false, full);
 }
 
 #[test]
 fn dur_05_less_than_the_reserve_left() {
-    full_disk(16, |disk| disk.fill_but(8 << 20), true);
+    full_disk(16, |disk| disk.fill_but(8 << 20), true, Stdio::piped);
 }

@@ -15,6 +15,7 @@
 )]
 
 mod full_disk;
+mod full_logs;
 mod kill;
 mod order;
 mod poison;

@@ -1,7 +1,8 @@
 //! A gateway as a process that the test started, and ends.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,16 +20,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn spawn(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
+        let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take();
         let said = Arc::new(Mutex::new(String::new()));
         let into = said.clone();
         let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in stderr
+                .into_iter()
+                .flat_map(|stderr| BufReader::new(stderr).lines().map_while(Result::ok))
+            {
                 let mut said = into.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
@@ -63,6 +63,15 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// For a gateway that cannot say that it listens.
+    pub(crate) fn wait_until_connected(&mut self, port: u16) {
+        eventually("the gateway listens", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.said());
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
     }
 
     /// SIGKILL, and waits until the kernel has taken everything back.

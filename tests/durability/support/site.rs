@@ -78,17 +78,19 @@ impl Site {
         std::fs::write(&self.config, config.to_string()).unwrap();
     }
 
-    /// The command that serves it.
+    /// The command that serves it. The access log goes nowhere, what it says to the test.
     pub(crate) fn serve(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
-            .args(["serve", "--no-access-log", "--port", &self.port.to_string()])
+            .args(["serve", "--port", &self.port.to_string()])
             .arg("--config")
             .arg(&self.config)
             .env_clear()
             .env("LITELLM_MASTER_KEY", MASTER)
             .env("UPSTREAM_KEY", "sk-upstream")
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::binaries;
 use super::eventually;
@@ -95,6 +95,10 @@ pub(crate) fn start(site: &Site, log: &Path) -> (Server, u32) {
     for (name, value) in gateway.get_envs() {
         tracer.env(name, value.unwrap_or_default());
     }
+    tracer
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut server = Server::spawn(tracer);
     server.wait_until_listening();
     let lock = site.data.join("capsules.db.lock");
@@ -188,7 +192,8 @@ fn descriptor(arguments: &str) -> String {
             .to_owned()
             + "]";
     }
-    let path = rest.split('>').next().unwrap_or_default();
+    // Devices say what they are behind their path: `</dev/null<char 1:3>>`.
+    let path = rest.split(['<', '>']).next().unwrap_or_default();
     if path.starts_with("\\x") {
         return String::from_utf8(unhex(path)).unwrap_or_default();
     }
