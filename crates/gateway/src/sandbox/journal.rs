@@ -84,6 +84,12 @@ impl Journal {
         self.lock().clone()
     }
 
+    /// A copy of the request number `index`, from 0.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Recorded> {
+        self.lock().get(index).cloned()
+    }
+
     /// Number of requests.
     #[must_use]
     pub fn count(&self) -> usize {

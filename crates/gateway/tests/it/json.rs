@@ -223,12 +223,15 @@ async fn json_09_what_was_scanned_is_what_was_sent() {
             )
             .into();
         }
-        let before = app.sandbox.requests().len();
         let answer = app.post(CHAT, &sent.to_string()).await;
         assert_eq!(answer.status, 200, "{sent} gave {}", answer.text());
-        let requests = app.sandbox.requests();
-        assert_eq!(requests.len(), before + 1);
-        let received = requests[before].json();
+        assert_eq!(app.sandbox.journal().count(), case as usize + 1);
+        let received = app
+            .sandbox
+            .journal()
+            .get(case as usize)
+            .expect("a request")
+            .json();
         let (mut want, mut have) = (Vec::new(), Vec::new());
         let masked_sent: Value =
             serde_json::from_str(&sent.to_string().replace("zzz-masked", "[GONE]")).expect("JSON");
