@@ -29,13 +29,14 @@ fn gone() -> Stdio {
     writer.into()
 }
 
-fn serves(place: impl FnOnce(&mut Command) -> &mut Command) {
+fn serves(place: impl FnOnce(&mut Command) -> &mut Command, later: impl FnOnce()) {
     let stub = Stub::start();
     let site = Site::new(&stub, json!({ "limits": { "min_free_disk_mb": 1 } }));
     let mut command = site.serve(binaries::sealgate());
     place(&mut command);
     let mut server = Server::spawn(command);
     server.wait_until_connected(site.port);
+    later();
     for marker in 0..20 {
         let call = Call {
             marker,
@@ -63,20 +64,27 @@ fn serves(place: impl FnOnce(&mut Command) -> &mut Command) {
 
 #[test]
 fn dur_05_access_log_on_a_full_disk() {
-    serves(|command| command.stdout(full()));
+    serves(|command| command.stdout(full()), || ());
 }
 
 #[test]
 fn dur_05_access_log_that_nobody_reads() {
-    serves(|command| command.stdout(gone()));
+    serves(|command| command.stdout(gone()), || ());
 }
 
 #[test]
 fn dur_05_every_log_on_a_full_disk() {
-    serves(|command| command.stdout(full()).stderr(full()));
+    serves(|command| command.stdout(full()).stderr(full()), || ());
 }
 
 #[test]
 fn dur_05_no_log_that_anybody_reads() {
-    serves(|command| command.stdout(gone()).stderr(gone()));
+    serves(|command| command.stdout(gone()).stderr(gone()), || ());
+}
+
+/// The reader of the logs ends while the gateway runs; what it has to say at its end, nobody hears.
+#[test]
+fn dur_05_logs_lost_while_it_runs() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    serves(|command| command.stderr(writer), || drop(reader));
 }
