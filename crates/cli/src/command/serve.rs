@@ -1,6 +1,7 @@
 //! `sealgate serve`: configuration, ledger, listeners, signals.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -285,11 +286,8 @@ fn say_usage(text: &str) -> Exit {
     Exit::Usage
 }
 
-/// One line for the person who started the program.
-#[expect(
-    clippy::print_stderr,
-    reason = "start-up and shutdown lines are for the terminal"
-)]
+/// One line for the person who started the program. A standard error that nobody reads, or on a full disk, must not end
+/// the gateway.
 pub(crate) fn say(text: &str) {
-    eprintln!("{text}");
+    let _unheard = writeln!(std::io::stderr(), "{text}");
 }
