@@ -1,5 +1,6 @@
 //! `sealgate config check`: the effective configuration, every problem and every note, without starting anything.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use gateway::config::{self, Overrides, ProcessEnv};
@@ -24,7 +25,6 @@ pub(crate) enum Action {
 }
 
 /// Exit 0 when the configuration starts and has no failing note, 1 otherwise.
-#[expect(clippy::print_stdout, reason = "the report is the command's output")]
 pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
     let Action::Check {
         config,
@@ -41,7 +41,8 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
     } else {
         config::check_text(&result)
     };
-    println!("{report}");
+    // A reader that went away (`| head`) has seen what it wanted.
+    let _unread = writeln!(std::io::stdout(), "{report}");
     Ok(if config::check_passes(&result) {
         Exit::Ok
     } else {
