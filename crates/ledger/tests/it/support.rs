@@ -257,6 +257,10 @@ fn check_tree(contents: &Contents, edge: &Edge, note: &str, signers: &Signers) {
     assert_eq!(checkpoint.root, edge.root());
     let loaded = Edge::load(edge.size(), &mut Tiles(contents)).unwrap();
     assert_eq!(loaded.root(), edge.root());
+    // Every full tile is there too, not only the right edge.
+    for index in 0..edge.size() / 256 {
+        Tiles(contents).tile(0, index, 256).unwrap();
+    }
 }
 
 /// Waits for what another thread is about to do, without a fixed pause.
@@ -264,7 +268,8 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
-        std::thread::yield_now();
+        // Short enough to lose no time, long enough to leave the processor to what is awaited.
+        std::thread::park_timeout(Duration::from_micros(200));
     }
 }
 

@@ -72,6 +72,7 @@ impl Journal for SqliteJournal {
             self.gate.enter();
             self.in_gate = true;
         }
+        self.limit_pages()?;
         self.execute("begin", "BEGIN IMMEDIATE", []).map(drop)
     }
 

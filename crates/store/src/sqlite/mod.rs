@@ -13,7 +13,10 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use capsule::Id;
@@ -32,12 +35,32 @@ pub struct Settings {
     /// Bytes that must stay free on the file system for settlements of calls that are under way; below
     /// it no new call is admitted. Default 256 MiB.
     pub disk_reserve: u64,
+    /// Keeps the file from growing, as a full disk would. Default none.
+    pub page_limit: Option<PageLimit>,
+}
+
+/// A limit on the number of pages of the file that may be changed while it is in use. Clones share it.
+#[derive(Clone, Debug)]
+pub struct PageLimit(Arc<AtomicU32>);
+
+impl PageLimit {
+    /// A limit of so many pages; the file never shrinks to it.
+    #[must_use]
+    pub fn new(pages: u32) -> PageLimit {
+        PageLimit(Arc::new(AtomicU32::new(pages)))
+    }
+
+    /// Changes the limit from the next transaction on.
+    pub fn set(&self, pages: u32) {
+        self.0.store(pages, Ordering::Release);
+    }
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             disk_reserve: 256 << 20,
+            page_limit: None,
         }
     }
 }
@@ -135,6 +158,17 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// Applies the page limit, if there is one, to this connection.
+    fn limit_pages(&self) -> Result<(), JournalError> {
+        let Some(limit) = &self.settings.page_limit else {
+            return Ok(());
+        };
+        let pages = limit.0.load(Ordering::Acquire);
+        self.connection()?
+            .pragma_update(None, "max_page_count", pages)
+            .map_err(|error| error::journal("limit", &error))
+    }
+
     fn connection(&self) -> Result<&Connection, JournalError> {
         self.connection
             .as_ref()
@@ -145,17 +179,6 @@ impl SqliteJournal {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// For tests of a full disk: the file may not grow beyond so many pages.
-    ///
-    /// # Errors
-    /// When the connection is lost.
-    pub fn limit_pages(&self, pages: u32) -> Result<(), JournalError> {
-        let connection = self.connection()?;
-        connection
-            .pragma_update(None, "max_page_count", pages)
-            .map_err(|error| error::journal("limit", &error))
     }
 }
 

@@ -1,1 +1,14 @@
-//! Tests of the SQLite store.
+//! Tests of the SQLite store, through its public interface and with the reference tool as a peer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests may state what must hold"
+)]
+
+mod files;
+mod full;
+mod ledger_on_sqlite;
+mod peer;
+mod reading;
+mod support;
