@@ -185,9 +185,7 @@ impl Audit {
     }
 
     fn known_ids(&mut self, facts: &Facts, found: &mut Vec<Damage>) {
-        // An exact copy has the same sequence number too and is reported once.
-        let reported = found.iter().any(|damage| damage.kind == Kind::Duplicate);
-        if !self.ids.insert(facts.id.as_bytes()) && !reported {
+        if !self.ids.insert(facts.id.as_bytes()) && !is_double(found) {
             found.push(about(
                 facts,
                 Kind::Duplicate,
@@ -247,6 +245,7 @@ impl Ours {
         }
         if let (Some(boot), Some(number)) = (&member.boot, member.intent)
             && !self.boots.settled(boot, number)
+            && !is_double(found)
         {
             let message = format!("intent {number} of boot {boot} has a second record");
             found.push(about(facts, Kind::Duplicate, message));
@@ -328,6 +327,11 @@ impl Ours {
             ));
         }
     }
+}
+
+/// Whether the record was reported as a double already: an exact copy repeats sequence number, id and intent.
+fn is_double(found: &[Damage]) -> bool {
+    found.iter().any(|damage| damage.kind == Kind::Duplicate)
 }
 
 /// A finding about one record.

@@ -190,8 +190,7 @@ fn records_of_another_ledger_and_doubles_are_named() {
         damage,
         [
             (Kind::WrongLedger, Some(4)),
-            // The id and the intent of a call that has a record.
-            (Kind::Duplicate, Some(5)),
+            // Id and intent of a call that has a record, reported once.
             (Kind::Duplicate, Some(5)),
             (Kind::Duplicate, Some(6)),
             (Kind::Duplicate, Some(7)),

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use capsule::Timestamp;
 use capsule::verify::{Columns, Record, RecordError, Seal};
 
 use crate::capsule_cli::args;
@@ -214,11 +215,27 @@ impl Item<'_> {
     /// # Errors
     /// When it is no record.
     pub fn read(&self) -> Result<Record, RecordError> {
-        match self {
-            Item::Json(text) => Record::from_json(text),
-            Item::Row(row) => Record::from_row(&row.data, row.seal.clone()),
+        let record = match self {
+            Item::Json(text) => Record::from_json(text)?,
+            Item::Row(row) => Record::from_row(&row.data, row.seal.clone())?,
+        };
+        match record.seal().signed_at.as_deref() {
+            Some(at) if !at.is_empty() && !is_time(at) => Err(RecordError::Field {
+                path: "signed_at".to_owned(),
+                fault: "not a timestamp",
+            }),
+            _ => Ok(record),
         }
     }
+}
+
+/// Whether the reference reads the text as a time; one without an offset counts too.
+fn is_time(text: &str) -> bool {
+    let offset = || format!("{text}+00:00");
+    let midnight = || format!("{text}T00:00:00+00:00");
+    Timestamp::parse(text).is_ok()
+        || Timestamp::parse(&offset()).is_ok()
+        || Timestamp::parse(&midnight()).is_ok()
 }
 
 /// A row of a database.

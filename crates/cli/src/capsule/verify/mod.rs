@@ -1,6 +1,7 @@
 //! `capsule verify`: the chain, record by record, in parallel and in constant memory.
 
 pub mod check;
+pub mod lines;
 pub mod report;
 pub mod trust;
 
@@ -21,7 +22,8 @@ use crate::capsule_cli::exit::Exit;
 use crate::capsule_cli::input::{self, Choice, Source};
 use crate::capsule_cli::pipeline;
 use check::{Batch, Checker, Examined, Fault};
-use report::{Failure, Level, Lines, Verdict};
+use lines::Lines;
+use report::{Failure, Level, Verdict};
 use trust::Trust;
 
 /// A verification that is ready to run.
@@ -267,7 +269,7 @@ impl<'a> Run<'a> {
         self.total += 1;
         if self.failure.is_some() {
             return match &mut self.lines {
-                Some(lines) => lines.skipped(console, index),
+                Some(lines) => lines.skipped(console),
                 None => Ok(()),
             };
         }
@@ -282,7 +284,7 @@ impl<'a> Run<'a> {
                 self.strangers += 1;
             }
             return match &mut self.lines {
-                Some(lines) => lines.good(console, index, &record.hash),
+                Some(lines) => lines.good(console, &record.hash),
                 None => Ok(()),
             };
         };

@@ -5,11 +5,8 @@ use std::io::{self, Write};
 use ledger::audit::{Damage, Damages};
 use serde::Serialize;
 
-use crate::capsule_cli::console::{Console, Style, Visible};
+use crate::capsule_cli::console::{Console, Visible};
 
-/// How much of the per-record lines is held back, so that an input that breaks off late prints an error and nothing
-/// else. Longer reports are printed as they are made.
-const HELD: usize = 16 * 1024 * 1024;
 /// How many findings the human report lists on standard output where nothing else failed.
 const LISTED: usize = 10;
 
@@ -35,7 +32,9 @@ impl Level {
         }
     }
 
-    fn explained(self) -> &'static str {
+    /// The line of the human report.
+    #[must_use]
+    pub fn explained(self) -> &'static str {
         match self {
             Level::Structural => "structural (sequence + hash linkage)",
             Level::Full => "full (structural + SHA3-256 recomputation)",
@@ -159,7 +158,9 @@ impl Verdict {
         notes
     }
 
-    fn listed(&self) -> &[Damage] {
+    /// The findings that the human report lists on standard output.
+    #[must_use]
+    pub fn listed(&self) -> &[Damage] {
         let kept = self.damage.kept();
         match &self.failure {
             Some(_) => &[],
@@ -212,128 +213,12 @@ fn ascii(text: &str) -> String {
     out
 }
 
-/// The human report, written line by line while the records come.
-#[derive(Debug)]
-pub struct Lines {
-    level: Level,
-    held: Option<Vec<u8>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Lines {
-    /// A report that holds its lines back for the time being.
-    #[must_use]
-    pub fn new(level: Level) -> Self {
-        Lines {
-            level,
-            held: Some(Vec::new()),
-        }
-    }
-
-    /// A record that is good.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn good(&mut self, console: &mut Console, index: u64, hash: &str) -> io::Result<()> {
-        let place = match index {
-            0 => "genesis".to_owned(),
-            _ => format!("seq {index}"),
-        };
-        let end = hash.char_indices().nth(12).map_or(hash.len(), |(at, _)| at);
-        let prefix = match hash.get(..end).unwrap_or_default() {
-            "" => "no hash".to_owned(),
-            start => format!("{}...", Visible(start)),
-        };
-        let line = format!(
-            "  {} Capsule #{index} ({place})  {}\n",
-            console.paint(Style::Green, "✓"),
-            console.paint(Style::Dim, &prefix),
-        );
-        self.line(console, &line)
-    }
-
-    /// The record that failed.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn bad(&mut self, console: &mut Console, failure: &Failure) -> io::Result<()> {
-        let line = format!(
-            "  {} Capsule #{}: {}\n",
-            console.paint(Style::Red, "✗"),
-            failure.index,
-            Visible(&failure.error),
-        );
-        self.line(console, &line)
-    }
-
-    /// A record after the one that failed.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn skipped(&mut self, console: &mut Console, index: u64) -> io::Result<()> {
-        let line = format!(
-            "  {} Capsule #{index}  {}\n",
-            console.paint(Style::Dim, "·"),
-            console.paint(Style::Dim, "(skipped)"),
-        );
-        self.line(console, &line)
-    }
-
-    /// The end of the report.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn finish(mut self, console: &mut Console, verdict: &Verdict) -> io::Result<()> {
-        self.release(console)?;
-        for damage in verdict.listed() {
-            let mark = console.paint(Style::Red, "✗").to_string();
-            writeln!(
-                console.out,
-                "  {mark} Ledger: {}",
-                Visible(&damage.to_string())
-            )?;
-        }
-        writeln!(console.out)?;
-        let (verified, total) = (verdict.verified, verdict.total);
-        if verdict.valid() {
-            let word = console.paint(Style::Green, "PASS").to_string();
-            writeln!(console.out, "  {word} -- {verified} capsules verified")?;
-        } else {
-            let word = console.paint(Style::Red, "FAIL").to_string();
-            writeln!(
-                console.out,
-                "  {word} -- {verified} of {total} capsules verified"
-            )?;
-        }
-        writeln!(console.out)
-    }
-
-    fn line(&mut self, console: &mut Console, line: &str) -> io::Result<()> {
-        match &mut self.held {
-            Some(held) => {
-                held.extend_from_slice(line.as_bytes());
-                if held.len() >= HELD {
-                    self.release(console)?;
-                }
-                Ok(())
-            }
-            None => console.out.write_all(line.as_bytes()),
-        }
-    }
-
-    /// Prints the head and what was held back, once.
-    fn release(&mut self, console: &mut Console) -> io::Result<()> {
-        let Some(held) = self.held.take() else {
-            return Ok(());
-        };
-        let title = console
-            .paint(Style::Bold, "Capsule Chain Verification")
-            .to_string();
-        let level = self.level.explained();
-        write!(
-            console.out,
-            "\n{title}\n{}\n  Level: {level}\n\n",
-            "=".repeat(50)
-        )?;
-        console.out.write_all(&held)
+    #[test]
+    fn text_beyond_ascii_is_escaped_as_the_reference_does() {
+        assert_eq!(ascii("aé\u{1F600}"), "a\\u00e9\\ud83d\\ude00");
     }
 }
