@@ -37,6 +37,9 @@ use tree::TreeCheck;
 /// How many configuration digests are remembered.
 const CONFIGS: usize = 4_096;
 
+/// How many adopted gaps are listed.
+const ADOPTIONS: usize = 100;
+
 /// What the reader of a record found out about its seal.
 #[derive(Clone, Debug)]
 pub struct SealCheck {
@@ -84,6 +87,8 @@ struct Ours {
     config: Option<String>,
     foreign: u64,
     first_foreign: Option<u64>,
+    /// One sentence for each gap that an operator adopted.
+    adopted: Vec<String>,
 }
 
 impl Audit {
@@ -215,6 +220,7 @@ impl Ours {
             config: None,
             foreign: 0,
             first_foreign: None,
+            adopted: Vec::new(),
         })
     }
 
@@ -273,6 +279,10 @@ impl Ours {
                 self.config = None;
                 None
             }
+            "adopt" => {
+                self.adopted(facts, text("gap").unwrap_or("unknown"));
+                None
+            }
             "shutdown" => member.boot.as_deref(),
             "recovery" => text("closed_boot"),
             _ => None,
@@ -286,6 +296,16 @@ impl Ours {
         {
             let message = format!("boot {boot} was closed before, with another last intent");
             found.push(about(facts, Kind::MissingIntent, message));
+        }
+    }
+
+    /// An operator accepted records that the newest checkpoint contradicted: not damage, and never forgotten.
+    fn adopted(&mut self, facts: &Facts, gap: &str) {
+        if self.adopted.len() < ADOPTIONS {
+            let sequence = facts.sequence.unwrap_or_default();
+            self.adopted.push(format!(
+                "at sequence {sequence} an operator adopted a gap: {gap}"
+            ));
         }
     }
 
@@ -319,6 +339,7 @@ impl Ours {
 
     fn finish(&self, found: &mut Vec<Damage>, notes: &mut Vec<String>) {
         notes.push(format!("ledger {}", self.id));
+        notes.extend_from_slice(&self.adopted);
         self.boots.finish(found, notes);
         if let Some(first) = self.first_foreign {
             notes.push(format!(

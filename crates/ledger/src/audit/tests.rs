@@ -333,6 +333,14 @@ fn a_checkpoint_finds_truncation_forks_and_other_ledgers() {
     forked.call(7);
     assert_eq!(with(&forked, &checkpoint), [(Kind::Forked, None)]);
 
+    // Damage with a name of its own is not called a fork as well.
+    let mut edited = Author::ledger(5);
+    edited.records[3] = {
+        let text = String::from_utf8(edited.records[3].record_json()).unwrap();
+        Record::from_json(text.replace("\"agents\"", "\"agentz\"").as_bytes()).unwrap()
+    };
+    assert_eq!(with(&edited, &checkpoint), [(Kind::Edited, Some(3))]);
+
     let other = author.checkpoint("01900000-0000-7000-8000-000000000002");
     assert_eq!(with(&author, &other), [(Kind::WrongLedger, None)]);
 
@@ -348,6 +356,20 @@ fn a_checkpoint_finds_truncation_forks_and_other_ledgers() {
     }
     let found = with(&plain, &checkpoint);
     assert!(found.contains(&(Kind::WrongLedger, None)), "{found:?}");
+}
+
+#[test]
+fn a_gap_that_an_operator_adopted_is_always_shown() {
+    let mut author = Author::ledger(1);
+    author.event("adopt", &[("gap", "truncated".into())]);
+    author.call(2);
+    let (damage, notes) = author.audit();
+    assert_eq!(damage, []);
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("at sequence 3 an operator adopted a gap: truncated"))
+    );
 }
 
 #[test]

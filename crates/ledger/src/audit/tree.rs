@@ -18,8 +18,10 @@ pub(super) struct TreeCheck {
     edge: Edge,
     /// The genesis was seen, and the checkpoint is this ledger's by origin and signature.
     ours: bool,
-    /// A finding about the checkpoint was reported.
+    /// A finding about the checkpoint was reported, or need not be.
     refused: bool,
+    /// The tree differs, and other damage says why.
+    explained: bool,
 }
 
 impl TreeCheck {
@@ -29,6 +31,7 @@ impl TreeCheck {
             edge: Edge::new(),
             ours: false,
             refused: false,
+            explained: false,
         }
     }
 
@@ -46,16 +49,16 @@ impl TreeCheck {
         }
         let reached = self.ours && self.edge.size() == self.checkpoint.size;
         if reached && self.edge.root() != self.checkpoint.root {
-            let because = if damage.is_empty() {
-                "they were rewritten, or the chain forked"
-            } else {
-                "see the damage above"
-            };
-            let message = format!(
-                "the first {} records are not those of the checkpoint: {because}",
-                self.checkpoint.size
-            );
-            self.refuse(damage, Kind::Forked, message);
+            // Damage that has a name already changes the tree as well and is no fork beside it.
+            self.explained = !damage.is_empty();
+            self.refused = true;
+            if !self.explained {
+                let message = format!(
+                    "the first {} records are not those of the checkpoint: they were rewritten, or the chain forked",
+                    self.checkpoint.size
+                );
+                self.refuse(damage, Kind::Forked, message);
+            }
         }
     }
 
@@ -72,6 +75,11 @@ impl TreeCheck {
                 self.checkpoint.origin
             );
             self.refuse(damage, Kind::WrongLedger, message);
+        }
+        if self.explained {
+            notes.push(format!(
+                "because of the damage above, the first {size} records are not those of the checkpoint"
+            ));
         }
         if !self.refused {
             notes.push(format!(
