@@ -275,11 +275,9 @@ fn led_25_content_that_imitates_a_ledger_confuses_nothing() {
 fn every_one_byte_change_of_a_record_is_caught() {
     let author = Author::ledger(1);
     let whole = author.records[2].clone();
-    let mut step = 0;
-    for at in (0..whole.len()).step_by(11) {
+    for (step, at) in (0..whole.len()).step_by(11).enumerate() {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (step % 7);
-        step += 1;
         let mut attacked = Author::ledger(1);
         attacked.records[2] = changed.clone();
         let ended = attacked.verify(&[]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use capsule::json::{Limits, Object, Value, parse};
-use capsule::{Capsule, Draft, Hash, Id, Signer, SigningKey, Timestamp, canonical};
+use capsule::{Capsule, Draft, Hash, Id, SigningKey, Timestamp, canonical};
 use ledger::Chain;
 use ledger::checkpoint::{Checkpoint, origin};
 use ledger::tree::{Edge, leaf_hash};
