@@ -41,7 +41,7 @@ pub(crate) fn describe(directory: &Path, programs: &Programs) -> Result<Machine>
         kernel: read_trimmed("/proc/sys/kernel/osrelease"),
         file_system: file_system(directory)?,
         sync: probe_sync(directory)?,
-        commit: first_line("git", &["rev-parse", "--short", "HEAD"]),
+        commit: commit(),
         versions: versions(programs),
     })
 }
@@ -107,6 +107,18 @@ fn versions(programs: &Programs) -> Vec<String> {
         versions.push(first_line(python, &["-c", script]));
     }
     versions
+}
+
+/// The commit of the working directory, with a plus sign when it has changes.
+fn commit() -> String {
+    let git = |arguments: &[&str]| Command::new("git").args(arguments).output().ok();
+    let head = git(&["rev-parse", "--short", "HEAD"]).filter(|output| output.status.success());
+    let Some(head) = head else {
+        return "unknown".to_owned();
+    };
+    let changed = git(&["status", "--porcelain"]).is_some_and(|output| !output.stdout.is_empty());
+    let head = String::from_utf8_lossy(&head.stdout);
+    format!("{}{}", head.trim(), if changed { "+" } else { "" })
 }
 
 /// First line that a command prints, on either output.

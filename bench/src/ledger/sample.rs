@@ -1,4 +1,4 @@
-//! A record like those of the gateway: one chat call, content mode `hash`, one check, about 2.3 KB.
+//! A record like those of the gateway: one chat call, content mode `hash`, no check, about 2.3 KB.
 
 use capsule::{
     Authority, Capsule, CapsuleType, Context, DecisionOption, Execution, Id, Outcome, Reasoning,
@@ -28,7 +28,7 @@ pub(super) fn record(id: Id, number: u64, at: Timestamp) -> Capsule {
             environment: environment(number),
         },
         reasoning: reasoning(),
-        authority: authority(),
+        authority: Authority::default(),
         execution: execution(),
         outcome: Outcome {
             status: "success".into(),
@@ -85,28 +85,6 @@ fn reasoning() -> Reasoning {
         model: Some("gpt-4o".to_owned()),
         prompt_hash: Some(DIGEST.repeat(2)),
         ..Reasoning::default()
-    }
-}
-
-fn authority() -> Authority {
-    let coverage = |side: &str| {
-        let mut entry = object(&[
-            ("check", "blocked_words"),
-            ("left", DIGEST),
-            ("outcome", "passed"),
-            ("phase", "local"),
-            ("seen", DIGEST),
-            ("side", side),
-        ]);
-        entry.insert("bytes", 612u64);
-        entry.insert("micros", 4u64);
-        entry
-    };
-    Authority {
-        authority_type: "policy".into(),
-        policy_reference: Some("blocked_words".to_owned()),
-        chain: vec![coverage("request"), coverage("answer")],
-        ..Authority::default()
     }
 }
 
