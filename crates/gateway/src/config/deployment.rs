@@ -326,7 +326,7 @@ fn computed_id(group: &str, upstream: &Upstream, base: Option<&BaseUrl>, order: 
     let digest: [u8; 32] = hash.finalize().into();
     digest
         .iter()
-        .take(16)
+        .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }

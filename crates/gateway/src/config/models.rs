@@ -18,7 +18,7 @@ use super::yaml::{Node, Value};
 
 /// One upstream that serves a model group.
 pub struct Deployment {
-    /// `model_info.id`, or 32 hexadecimal characters over the settings without secrets.
+    /// `model_info.id`, or 16 hexadecimal characters over the settings without secrets.
     pub id: String,
     /// The model group, as clients name it.
     pub group: String,

@@ -131,13 +131,13 @@ fn reasoning(facts: &Facts) -> Reasoning {
         .iter()
         .map(|(id, rejected)| DecisionOption {
             id: id.clone(),
-            description: format!("deployment {id}"),
+            description: id.clone(),
             selected: rejected.is_none(),
             rejection_reason: rejected.unwrap_or_default().to_owned(),
             ..DecisionOption::default()
         });
     Reasoning {
-        analysis: "deployment chosen by the router".to_owned(),
+        analysis: "chosen by the router".to_owned(),
         options: options.collect(),
         selected_option: destination.deployment.id.clone(),
         reasoning: format!("model group {}", destination.group),
