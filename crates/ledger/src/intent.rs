@@ -86,6 +86,12 @@ impl Drop for SettleSlot {
 /// Exactly one record follows: from [`Opened::settle`], or a minimal `unknown` one when the value is
 /// dropped, or one from recovery when the process dies.
 ///
+/// It is settled once:
+/// ```
+/// fn once(opened: ledger::Opened, draft: capsule::Draft) -> ledger::Receipt {
+///     opened.settle(draft, None)
+/// }
+/// ```
 /// It cannot be copied, made elsewhere, or settled twice:
 /// ```compile_fail
 /// fn twice(opened: ledger::Opened) -> (ledger::Opened, ledger::Opened) {

@@ -129,7 +129,9 @@ impl Journal for SqliteJournal {
     fn close(&mut self) -> Result<()> {
         self.leave_gate();
         self.folder = None;
-        let folded = self.read("close", |connection| checkpoint(connection, "TRUNCATE"));
+        let folded = self.read("close", |connection| {
+            checkpoint(connection, "TRUNCATE").map(drop)
+        });
         self.connection = None;
         folded
     }

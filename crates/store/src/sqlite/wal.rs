@@ -20,6 +20,12 @@ use super::{
 /// The log is folded in once it has this many pages. Larger means fewer, longer runs.
 const FOLD_AT: i32 = 2000;
 
+/// Most runs beside commits before the log is started over.
+const PASSES: usize = 4;
+
+/// Pages that came during a run and that commits may wait for.
+const FEW: i64 = 100;
+
 /// What the committer tells the folding thread.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
@@ -107,17 +113,27 @@ impl Drop for Folder {
     }
 }
 
-/// Copies pages while commits go on, then, with the gate held, the few that came meanwhile, so that
-/// the log starts over from its beginning instead of growing.
+/// Copies pages while commits go on, again while many came meanwhile, then, with the gate held, the
+/// few that are left, so that the log starts over from its beginning instead of growing.
 fn fold(connection: &Connection, gate: &Gate) -> rusqlite::Result<()> {
-    checkpoint(connection, "PASSIVE")?;
+    let mut before = 0;
+    for _ in 0..PASSES {
+        let pages = checkpoint(connection, "PASSIVE")?;
+        if pages - before <= FEW {
+            break;
+        }
+        before = pages;
+    }
     gate.enter();
     let restarted = checkpoint(connection, "RESTART");
     gate.leave();
-    restarted
+    restarted.map(drop)
 }
 
-/// Runs one checkpoint. Readers may keep it from being complete, which is no error: the next one is.
-pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+/// Runs one checkpoint and returns the pages in the log, or -1 when another checkpoint runs. Readers
+/// may keep it from being complete, which is no error: the next one is.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        row.get(1)
+    })
 }
