@@ -12,37 +12,33 @@ use crate::app::App;
 use crate::error::Error;
 use crate::info;
 use crate::proxy;
-use crate::server::framing;
 use crate::server::reply::{self, Reply};
+use crate::server::{framing, read};
 
 /// Answers one request. Never fails: every error becomes a response.
 pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     if let Err(error) = framing::check(&head) {
+        // Where its body ends is not certain, so none of it is read.
         return app.refuse(error, "framing", None);
     }
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
-        Lookup::Found { route, model } => (route, model.map(str::to_owned)),
-        Lookup::OtherMethod { allow } => {
-            return app.refuse(
-                Error::MethodNotAllowed {
-                    allow: allow.as_str(),
-                },
-                "other",
-                None,
-            );
-        }
-        Lookup::Unknown => return app.refuse(Error::NotFound, "other", None),
+        Lookup::Found { route, model } => Ok((route, model.map(str::to_owned))),
+        Lookup::OtherMethod { allow } => Err(Error::MethodNotAllowed {
+            allow: allow.as_str(),
+        }),
+        Lookup::Unknown => Err(Error::NotFound),
     };
-    let (route, model) = found;
-    if route.governed {
-        // Boxed: the state of a call is large, and hyper moves the future of a request several times before it is polled.
-        return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
-    }
-    match ungoverned(&app, route, model.as_deref(), &head) {
-        Ok(reply) => reply,
-        Err(error) => app.refuse(error, route_name(route), None),
-    }
+    let reply = match found {
+        Ok((route, model)) if route.governed => {
+            // Boxed: the state of a call is large, and hyper moves the future of a request several times before it is polled.
+            return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
+        }
+        Ok((route, model)) => ungoverned(&app, route, model.as_deref(), &head)
+            .unwrap_or_else(|error| app.refuse(error, route_name(route), None)),
+        Err(error) => app.refuse(error, "other", None),
+    };
+    read::discard(&head.headers, body, reply).await
 }
 
 /// Requests to the health listener: the two public probes and nothing else.

@@ -12,6 +12,7 @@ use super::{admit, answer, authenticate, inspect, open, reserve};
 use crate::app::App;
 use crate::dispatch::route_name;
 use crate::error::Error;
+use crate::server::read;
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward;
 
@@ -30,12 +31,15 @@ pub(crate) async fn run(
     let arrival = (app.clock.now(), Instant::now());
     // One snapshot for the whole call, whatever is reloaded meanwhile.
     let snapshot = app.snapshot();
-    // 401 before the body is read: an unknown caller cannot make us buffer anything.
+    // 401 before anything is made of the body: an unknown caller cannot make us keep or parse it.
     let caller = match authenticate::authenticate(&snapshot, &head.headers)
         .and_then(|caller| authenticate::may_infer(&snapshot, &caller).map(|()| caller))
     {
         Ok(caller) => caller,
-        Err(error) => return app.refuse(error, name, None),
+        Err(error) => {
+            let reply = app.refuse(error, name, None);
+            return read::discard(&head.headers, body, reply).await;
+        }
     };
     let key_id = caller.key_id().as_str().to_owned();
     let refuse = |error: Error| app.refuse(error, name, Some(&key_id));

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderValue};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+
+use super::reply::Reply;
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,29 @@ pub(crate) async fn whole(
     tokio::time::timeout(time, collect(body, limit, patience.idle))
         .await
         .map_err(|_| ReadError::Timeout)?
+}
+
+/// Largest body that is read only to be thrown away, and how long that may take.
+const LARGEST_DISCARD: usize = 64 * 1024;
+const LONGEST_DISCARD: Duration = Duration::from_secs(1);
+
+/// Reads and forgets the body of a request that is refused without a look at it, so that the answer reaches a client that
+/// is still sending and its connection stays usable. With too much of it, or a client that waits for permission to send,
+/// the answer says that the connection closes.
+pub(crate) async fn discard(headers: &HeaderMap, body: Incoming, mut reply: Reply) -> Reply {
+    let patience = Patience {
+        idle: LONGEST_DISCARD,
+        whole: LONGEST_DISCARD,
+    };
+    let small = body.size_hint().lower() <= LARGEST_DISCARD as u64;
+    let usable = small
+        && !headers.contains_key(header::EXPECT)
+        && whole(body, LARGEST_DISCARD, patience).await.is_ok();
+    if !usable {
+        let close = HeaderValue::from_static("close");
+        reply.headers_mut().insert(header::CONNECTION, close);
+    }
+    reply
 }
 
 async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, ReadError> {

@@ -94,7 +94,7 @@ fn every_deployment_is_complete() {
     );
     let id = &vectors.id;
     assert!(
-        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "{id}"
     );
 }
