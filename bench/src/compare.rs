@@ -159,7 +159,7 @@ impl Run<'_> {
             tell(scenario, *kind, round, &sample);
             if let (Some(data), Some(after)) = (sealed, after) {
                 self.equality.push(accounting::after_load(
-                    format!("{}, round {round}", scenario.title()),
+                    format!("{}: {}, round {round}", kind.name(), scenario.title()),
                     &data,
                     after,
                     sample.good_with_warm_up,
