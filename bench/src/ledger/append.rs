@@ -39,7 +39,7 @@ pub(crate) struct Appended {
 pub(crate) fn run(data: &Path, records: u64, window: usize) -> Result<Appended> {
     let ledger = open(data)?;
     let clock = SystemClock;
-    let size = draft(&clock, 0)?.len();
+    let size = draft(&clock, ledger.id())?.len();
     let me = std::process::id();
     let since = Instant::now();
     let cpu = procfs::tree_cpu_us(me)?;
@@ -60,20 +60,22 @@ pub(crate) fn run(data: &Path, records: u64, window: usize) -> Result<Appended> 
 pub(crate) fn template() -> Result<Vec<u8>> {
     let clock = SystemClock;
     let seed = capsule::SigningKey::from_seed([7; 32]);
-    let sealed = draft(&clock, 1)?.link(0, None).seal(&seed, clock.now())?;
+    let sealed = draft(&clock, Id::default())?
+        .link(0, None)
+        .seal(&seed, clock.now())?;
     Ok(sealed.content().to_vec())
 }
 
 async fn append_all(ledger: &Ledger, records: u64, window: usize) -> Result<()> {
     let clock = SystemClock;
     let mut under_way: VecDeque<Receipt> = VecDeque::with_capacity(window);
-    for number in 1..=records {
+    for _ in 0..records {
         if under_way.len() >= window
             && let Some(oldest) = under_way.pop_front()
         {
             oldest.await.context("a record was not committed")?;
         }
-        under_way.push_back(ledger.append(draft(&clock, number)?, None));
+        under_way.push_back(ledger.append(draft(&clock, ledger.id())?, None));
     }
     for receipt in under_way {
         receipt.await.context("a record was not committed")?;
@@ -81,10 +83,9 @@ async fn append_all(ledger: &Ledger, records: u64, window: usize) -> Result<()> 
     Ok(())
 }
 
-fn draft(clock: &SystemClock, number: u64) -> Result<Draft> {
+fn draft(clock: &SystemClock, ledger: Id) -> Result<Draft> {
     let now = clock.now();
-    let id: Id = new_id(now)?;
-    Ok(Draft::new(&sample::record(id, number, now))?)
+    Ok(Draft::new(&sample::record(new_id(now)?, ledger, now))?)
 }
 
 fn open(data: &Path) -> Result<Ledger> {

@@ -8,8 +8,8 @@ use capsule::{
 
 const DIGEST: &str = "5f2c7a19e04bd863c1a97f3e52d60b48";
 
-/// The record of call number `number` at `at`.
-pub(super) fn record(id: Id, number: u64, at: Timestamp) -> Capsule {
+/// A record with this id, made at `at` in this ledger. It has no intent number, since nothing was opened for it.
+pub(super) fn record(id: Id, ledger: Id, at: Timestamp) -> Capsule {
     Capsule {
         id,
         capsule_type: CapsuleType::Chat,
@@ -25,7 +25,7 @@ pub(super) fn record(id: Id, number: u64, at: Timestamp) -> Capsule {
         context: Context {
             agent_id: "gateway-1".to_owned(),
             session_id: Some("c3a8f5e0-9b64-4d12-a7f1-3e6092d8b54c".to_owned()),
-            environment: environment(number),
+            environment: environment(ledger),
         },
         reasoning: reasoning(),
         authority: Authority::default(),
@@ -39,18 +39,16 @@ pub(super) fn record(id: Id, number: u64, at: Timestamp) -> Capsule {
     }
 }
 
-fn environment(number: u64) -> Object {
+fn environment(ledger: Id) -> Object {
     let mut map = Object::with_capacity(24);
-    map.insert("boot", "018f6b1c-7d20-7a3e-9c55-2b8d4e6f7a10");
     map.insert("call_type", "acompletion");
     map.insert("config_digest", DIGEST.repeat(2));
     map.insert("cost_source", "model_info");
     map.insert("delivered_text_digest", object(&[("0/text", DIGEST)]));
     map.insert("deployment", "4c9e2f7b1a6d8035");
     map.insert("digest_key", "a1b2c3d4e5f60718");
-    map.insert("intent", number);
     map.insert("key_id", "master");
-    map.insert("ledger", "018f6b1c-0000-7bbb-8ccc-5d6e7f809a1b");
+    map.insert("ledger", ledger.to_string());
     map.insert("model_group", "gpt-4o");
     map.insert("observed", true);
     map.insert("policy_digest", Value::Null);
