@@ -2,12 +2,13 @@
 //!
 //! Bytes go in, bytes come out: no sockets, no keys, no clock. [`scan`] is the one
 //! strict JSON reader; [`edit`] is the one way to change a body; everything in
-//! [`openai`] is built from the two.
+//! [`openai`] is built from the two, and [`protocol`] is the form that all of them share.
 
 pub mod edit;
 pub mod fuzz;
 pub mod json;
 pub mod openai;
+pub mod protocol;
 pub mod provider;
 pub mod scan;
 pub mod sse;

@@ -101,6 +101,11 @@ impl Chunk {
         !self.misshapen
     }
 
+    /// Taken apart: the scanned chunk, its texts, its other parts.
+    pub(crate) fn into_parts(self) -> (Doc, Vec<Output>, Vec<OpaquePart>) {
+        (self.doc, self.outputs, self.opaque)
+    }
+
     /// The scanned chunk.
     #[must_use]
     pub fn doc(&self) -> &Doc {
