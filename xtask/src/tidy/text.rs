@@ -117,8 +117,8 @@ impl Tree {
                     if !SKIPPED.contains(&name.as_str()) && !path.join("CACHEDIR.TAG").exists() {
                         open.push(path);
                     }
-                } else if kind.is_file() {
-                    // A file that vanishes between listing and reading was somebody's temporary file.
+                } else if kind.is_file() && name != ".git" {
+                    // (A linked worktree has a file where a clone has a folder.) A file that vanishes between listing and reading was somebody's temporary file.
                     let Ok(bytes) = fs::read(&path) else { continue };
                     let place = path
                         .strip_prefix(root)
