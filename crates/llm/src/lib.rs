@@ -13,4 +13,5 @@ pub mod provider;
 pub mod scan;
 pub mod sse;
 pub mod transcript;
+pub mod translate;
 pub mod usage;

@@ -1,0 +1,217 @@
+//! Turning one provider format into another: requests out, answers and streams back.
+//!
+//! Chat completions are the hub. A client format has one half (to chat and back), a
+//! provider format has the other half (from chat and back), and any pair is the two
+//! halves one after the other. A request is always rendered from the document that the
+//! checks have edited, so nothing is sent that they have not seen. What the target cannot
+//! say is a [`TranslateError`] that names the member, unless the caller allows it to be
+//! dropped: then [`Rendered::dropped`] lists it.
+
+#[expect(dead_code, reason = "the halves that use all of it follow")]
+mod types;
+
+pub use types::{
+    AnswerError, Back, Client, Options, ProviderError, Rendered, TranslateError, Wire,
+};
+#[expect(unused_imports, reason = "the halves that use all of it follow")]
+pub(crate) use types::{JSON_TOOL, Job};
+
+use crate::edit::Edits;
+use crate::json;
+use crate::openai::stream::Head;
+use crate::scan::{Doc, Kind, Limits};
+use crate::sse::{Frame, Framer, SseLimits};
+use bytes::Bytes;
+
+/// One half of the way back of a stream.
+pub(crate) trait Step: Send {
+    /// Takes the next frame; appends the frames it becomes.
+    fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError>;
+    /// The input is over, however it ended: closes what is open. A stream that was cut
+    /// must not look complete.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), AnswerError>;
+}
+
+/// Renders the body for a provider that speaks `to` from a client's document in `from`.
+///
+/// # Errors
+/// A [`TranslateError`] that names the member that cannot be said in the other format.
+pub fn request(
+    from: Client,
+    to: Wire,
+    doc: &Doc,
+    options: &Options<'_>,
+) -> Result<Rendered, TranslateError> {
+    let mut job = Job::new(from, to, options);
+    let stream = doc.root().get("stream").and_then(|node| node.as_bool());
+    job.back.stream = stream.unwrap_or(false);
+    // First half: the client's format as chat completions.
+    let hub: Option<Vec<u8>> = match from {
+        Client::Chat => None,
+        Client::Completions | Client::Responses | Client::Messages => {
+            return Err(TranslateError::not_built(from, to));
+        }
+    };
+    let hub = match hub {
+        Some(body) => Some(Doc::parse(Bytes::from(body), &OWN).map_err(own_fault)?),
+        None => None,
+    };
+    let chat = hub.as_ref().unwrap_or(doc);
+    // Second half: chat completions as the provider's format.
+    let body = match to {
+        Wire::OpenAi => with_model(chat, options.model)?,
+        Wire::Anthropic | Wire::Gemini => return Err(TranslateError::not_built(from, to)),
+    };
+    Ok(job.rendered(body))
+}
+
+/// For documents that this crate has written itself from one that was within limits.
+const OWN: Limits = Limits {
+    max_bytes: usize::MAX,
+    max_depth: 512,
+    max_tokens: usize::MAX,
+    elide_numbers: false,
+};
+
+fn own_fault(error: crate::scan::ScanError) -> TranslateError {
+    let message = format!("the request could not be translated: {error}");
+    TranslateError::new("request_body", message)
+}
+
+fn with_model(chat: &Doc, model: &str) -> Result<Vec<u8>, TranslateError> {
+    let mut edits = Edits::new();
+    let set = edits.set_member(chat.root(), "model", json::string(model));
+    let body = set.and_then(|()| edits.apply(chat));
+    let fault = |error: crate::edit::EditError| TranslateError::new("model", error.to_string());
+    body.map(Vec::from).map_err(fault)
+}
+
+/// The client's answer from the provider's.
+///
+/// # Errors
+/// An [`AnswerError`] if `body` is not an answer in the provider's format.
+pub fn answer(
+    back: &Back,
+    body: Bytes,
+    head: &Head,
+    limits: &Limits,
+) -> Result<Bytes, AnswerError> {
+    let _ = (head, limits);
+    let chat = match back.wire {
+        Wire::OpenAi => body,
+        Wire::Anthropic | Wire::Gemini => return Err(AnswerError::NotBuilt),
+    };
+    match back.client {
+        Client::Chat => Ok(chat),
+        Client::Completions | Client::Responses | Client::Messages => Err(AnswerError::NotBuilt),
+    }
+}
+
+/// The facts of an error body of a provider. A body in another form gives none.
+#[must_use]
+pub fn error(wire: Wire, body: Bytes) -> ProviderError {
+    let Ok(doc) = Doc::parse(body, &Limits::default()) else {
+        return ProviderError::default();
+    };
+    let error = match doc.root().get("error") {
+        Some(error) => error,
+        None => return ProviderError::default(),
+    };
+    let text = |name: &str| {
+        let node = error.get(name)?;
+        match node.kind() {
+            Kind::Number => Some(String::from_utf8_lossy(node.raw()).into_owned()),
+            _ => Some(node.as_str()?.into_owned()),
+        }
+    };
+    // Google's `status` is the word, its `code` the HTTP status.
+    let kind = match wire {
+        Wire::Gemini => text("status"),
+        Wire::OpenAi | Wire::Anthropic => text("type"),
+    };
+    ProviderError {
+        message: text("message").or_else(|| Some(error.as_str()?.into_owned())),
+        kind,
+        code: text("code"),
+        param: text("param"),
+    }
+}
+
+/// The way back of one stream: frames of the provider in, frames of the client out.
+pub struct StreamTranslator {
+    /// Applied in order; none when both sides speak the same format.
+    steps: Vec<Box<dyn Step>>,
+    /// Cuts what the first step writes into frames for the second.
+    between: Framer,
+}
+
+impl std::fmt::Debug for StreamTranslator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StreamTranslator({} steps)", self.steps.len())
+    }
+}
+
+impl StreamTranslator {
+    /// For one answer; `head` is what the client will see as id, time and model.
+    #[must_use]
+    pub fn new(back: &Back, head: &Head, limits: &Limits) -> StreamTranslator {
+        let _ = (back, head, limits);
+        let steps: Vec<Box<dyn Step>> = Vec::new();
+        StreamTranslator {
+            steps,
+            between: Framer::new(SseLimits::default()),
+        }
+    }
+
+    /// Takes the next frame of the provider and appends the client's frames to `out`.
+    ///
+    /// # Errors
+    /// An [`AnswerError`] if the frame is not of the provider's format. What is open is
+    /// then closed with [`StreamTranslator::finish`].
+    pub fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError> {
+        match self.steps.as_mut_slice() {
+            [] => {
+                out.extend_from_slice(&frame.raw);
+                Ok(())
+            }
+            [only] => only.push(frame, out),
+            [first, second, ..] => {
+                let mut chat = Vec::new();
+                first.push(frame, &mut chat)?;
+                relay(&mut self.between, chat, second.as_mut(), out)
+            }
+        }
+    }
+
+    /// The provider's stream is over, however it ended: closes every open block. A cut
+    /// stream gets no end that makes it look complete.
+    ///
+    /// # Errors
+    /// An [`AnswerError`] if what was held cannot be translated.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), AnswerError> {
+        match self.steps.as_mut_slice() {
+            [] => Ok(()),
+            [only] => only.finish(out),
+            [first, second, ..] => {
+                let mut chat = Vec::new();
+                first.finish(&mut chat)?;
+                relay(&mut self.between, chat, second.as_mut(), out)?;
+                second.finish(out)
+            }
+        }
+    }
+}
+
+/// Passes the frames that one half has written to the other half.
+fn relay(
+    between: &mut Framer,
+    chat: Vec<u8>,
+    next: &mut dyn Step,
+    out: &mut Vec<u8>,
+) -> Result<(), AnswerError> {
+    let pushed = between.push(Bytes::from(chat));
+    while let Some(frame) = between.next_frame() {
+        next.push(&frame, out)?;
+    }
+    pushed.map_err(|_| AnswerError::Shape("an event is too large"))
+}
