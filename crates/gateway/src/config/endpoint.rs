@@ -108,7 +108,15 @@ pub(super) fn api_key(
     }
     let (profile, base) = (profile?, base?);
     let (place, path) = (draft.params.place.clone(), draft.params.path_of("api_key"));
-    let customary = Some(profile.key_env).filter(|name| !name.is_empty());
+    let names = [profile.key_env]
+        .into_iter()
+        .chain(profile.other_key_env.iter().copied());
+    let set = names
+        .clone()
+        .find(|name| reading.variables.get(name).is_some());
+    let customary = set
+        .or_else(|| names.clone().next())
+        .filter(|name| !name.is_empty());
     let value = customary.and_then(|name| reading.variables.get(name));
     if base.own {
         if let (Some(name), Some(value)) = (customary, &value) {

@@ -1,9 +1,13 @@
-//! Providers that speak the OpenAI wire format, and their quirks.
+//! Providers: where they are, which formats and routes they speak, their quirks.
 
+mod endpoint;
 mod names;
 mod quirks;
+mod route;
 mod table;
 
+pub use endpoint::{EndpointError, Place};
+pub use route::Route;
 pub use table::PROVIDERS;
 
 /// How a provider is told apart from plain OpenAI.
@@ -16,6 +20,8 @@ pub struct Provider {
     pub api_base: Option<&'static str>,
     /// Environment variable that holds the key by custom; empty if there is none.
     pub key_env: &'static str,
+    /// Other environment variables that may hold the key, looked at after `key_env`.
+    pub other_key_env: &'static [&'static str],
     /// Environment variables that may hold the base URL.
     pub base_env: &'static [&'static str],
     /// Path of the OpenAI format on a server whose base URL is customarily given
@@ -23,8 +29,73 @@ pub struct Provider {
     pub base_path: &'static str,
     /// Whether a key is needed.
     pub key: KeyRule,
+    /// The request format.
+    pub wire: Wire,
+    /// The header that carries the key.
+    pub auth: Auth,
+    /// Headers that every call carries.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// Routes it serves itself. Others are translated to the main one of its format.
+    pub native: &'static [Route],
     /// Differences in the body.
     pub quirks: Quirks,
+}
+
+/// Which request format a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// OpenAI's routes, chat completions at least.
+    OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+}
+
+impl Wire {
+    /// The route that other routes are translated to.
+    #[must_use]
+    pub fn main_route(self) -> Route {
+        match self {
+            Wire::Anthropic => Route::Messages,
+            Wire::OpenAi | Wire::Gemini => Route::ChatCompletions,
+        }
+    }
+}
+
+/// The header that carries the key. Never the URL: URLs end up in logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Auth {
+    /// `Authorization: Bearer <key>`
+    Bearer,
+    /// Azure: `api-key: <key>`; a token of Entra ID goes into `Authorization`.
+    ApiKey,
+    /// Anthropic: `x-api-key: <key>`; an OAuth token goes into `Authorization`.
+    XApiKey,
+    /// Google: `x-goog-api-key: <key>`
+    XGoogApiKey,
+}
+
+/// What a call proves itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A key of the provider.
+    Key,
+    /// A token of an identity provider (Entra ID, OAuth).
+    Token,
+}
+
+impl Auth {
+    /// Name of the header and what stands before the secret in its value.
+    #[must_use]
+    pub fn header(self, credential: Credential) -> (&'static str, &'static str) {
+        match (self, credential) {
+            (Auth::Bearer, _) | (_, Credential::Token) => ("authorization", "Bearer "),
+            (Auth::ApiKey, Credential::Key) => ("api-key", ""),
+            (Auth::XApiKey, Credential::Key) => ("x-api-key", ""),
+            (Auth::XGoogApiKey, Credential::Key) => ("x-goog-api-key", ""),
+        }
+    }
 }
 
 /// Whether calls carry a key.
@@ -56,45 +127,11 @@ pub enum StreamUsage {
     Always,
 }
 
-/// A route of the OpenAI format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// `/chat/completions`
-    ChatCompletions,
-    /// `/embeddings`
-    Embeddings,
-    /// `/models`
-    Models,
-}
-
-impl Route {
-    /// The path below the base URL.
-    #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Route::ChatCompletions => "/chat/completions",
-            Route::Embeddings => "/embeddings",
-            Route::Models => "/models",
-        }
-    }
-}
-
 impl Provider {
-    /// The URL of a route below `api_base`. A base that already ends with the route is
-    /// taken as it is; slashes at the end do not matter.
+    /// Whether it serves this route itself.
     #[must_use]
-    pub fn url(&self, api_base: &str, route: Route) -> String {
-        let base = api_base.trim_end_matches('/');
-        if base.ends_with(route.path()) {
-            return base.to_owned();
-        }
-        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
-        let path = if host.contains('/') {
-            ""
-        } else {
-            self.base_path
-        };
-        format!("{base}{path}{}", route.path())
+    pub fn speaks(&self, route: Route) -> bool {
+        self.native.contains(&route)
     }
 
     /// The provider with this prefix.
@@ -113,7 +150,7 @@ pub struct Resolved {
     pub upstream_model: String,
 }
 
-/// A model name that leads to no provider of this format.
+/// A model name that leads to no provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     /// A known provider whose wire format is not built.

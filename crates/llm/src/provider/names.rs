@@ -2,16 +2,13 @@
 
 /// Providers whose wire format is not built here.
 pub(super) const NOT_BUILT: &[&str] = &[
-    "anthropic",
     "anthropic_text",
-    "azure",
     "azure_ai",
     "azure_text",
     "bedrock",
     "bedrock_converse",
     "vertex_ai",
     "vertex_ai_beta",
-    "gemini",
     "palm",
     "cohere",
     "cohere_chat",

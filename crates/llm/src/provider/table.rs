@@ -1,7 +1,29 @@
 //! The providers, one entry each.
 
 use super::quirks::{GROQ, MAX_TOKENS, MISTRAL, PLAIN, STRICT, STRICT_MAX_TOKENS};
-use super::{KeyRule, Provider, Quirks, StreamUsage};
+use super::route::{ALL, ANTHROPIC, AZURE, CHAT, OLLAMA, OPENAI, OPENROUTER, TEXT, VLLM};
+use super::{Auth, KeyRule, Provider, Quirks, Route, StreamUsage, Wire};
+
+/// What the entries below start from: OpenAI's format with a bearer key.
+const BASE: Provider = Provider {
+    name: "",
+    api_base: None,
+    key_env: "",
+    other_key_env: &[],
+    base_env: &[],
+    base_path: "",
+    key: KeyRule::Required,
+    wire: Wire::OpenAi,
+    auth: Auth::Bearer,
+    headers: &[],
+    native: CHAT,
+    quirks: PLAIN,
+};
+
+/// The entry with other native routes.
+const fn serving(native: &'static [Route], provider: Provider) -> Provider {
+    Provider { native, ..provider }
+}
 
 /// A hosted provider.
 const fn hosted(
@@ -18,9 +40,9 @@ const fn hosted(
         api_base,
         key_env,
         base_env,
-        base_path: "",
         key,
         quirks,
+        ..BASE
     }
 }
 
@@ -37,9 +59,9 @@ const fn own(
         api_base: None,
         key_env,
         base_env,
-        base_path: "",
         key,
         quirks,
+        ..BASE
     }
 }
 
@@ -58,51 +80,69 @@ const fn local(
         api_base,
         key_env,
         base_env,
-        base_path: "",
         key,
         quirks,
+        ..BASE
     }
 }
 
-/// Every provider of the OpenAI format.
+/// Every provider.
 pub const PROVIDERS: &[Provider] = &[
-    hosted(
-        "openai",
-        "https://api.openai.com/v1",
-        "OPENAI_API_KEY",
-        &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
-        PLAIN,
+    serving(
+        OPENAI,
+        hosted(
+            "openai",
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
+            PLAIN,
+        ),
     ),
-    own(
-        "custom_openai",
-        "OPENAI_API_KEY",
-        &["OPENAI_LIKE_API_BASE"],
-        PLAIN,
+    serving(
+        TEXT,
+        own(
+            "custom_openai",
+            "OPENAI_API_KEY",
+            &["OPENAI_LIKE_API_BASE"],
+            PLAIN,
+        ),
     ),
-    own(
-        "openai_like",
-        "OPENAI_LIKE_API_KEY",
-        &["OPENAI_LIKE_API_BASE"],
-        PLAIN,
+    serving(
+        TEXT,
+        own(
+            "openai_like",
+            "OPENAI_LIKE_API_KEY",
+            &["OPENAI_LIKE_API_BASE"],
+            PLAIN,
+        ),
     ),
-    own(
-        "litellm_proxy",
-        "LITELLM_PROXY_API_KEY",
-        &["LITELLM_PROXY_API_BASE"],
-        PLAIN,
+    serving(
+        ALL,
+        own(
+            "litellm_proxy",
+            "LITELLM_PROXY_API_KEY",
+            &["LITELLM_PROXY_API_BASE"],
+            PLAIN,
+        ),
     ),
-    own(
-        "hosted_vllm",
-        "HOSTED_VLLM_API_KEY",
-        &["HOSTED_VLLM_API_BASE"],
-        PLAIN,
+    serving(
+        VLLM,
+        own(
+            "hosted_vllm",
+            "HOSTED_VLLM_API_KEY",
+            &["HOSTED_VLLM_API_BASE"],
+            PLAIN,
+        ),
     ),
-    own("vllm", "VLLM_API_KEY", &["VLLM_API_BASE"], PLAIN),
-    own(
-        "xinference",
-        "XINFERENCE_API_KEY",
-        &["XINFERENCE_API_BASE"],
-        MAX_TOKENS,
+    serving(VLLM, own("vllm", "VLLM_API_KEY", &["VLLM_API_BASE"], PLAIN)),
+    serving(
+        TEXT,
+        own(
+            "xinference",
+            "XINFERENCE_API_KEY",
+            &["XINFERENCE_API_BASE"],
+            MAX_TOKENS,
+        ),
     ),
     own(
         "infinity",
@@ -116,22 +156,29 @@ pub const PROVIDERS: &[Provider] = &[
         &["DATABRICKS_API_BASE"],
         STRICT_MAX_TOKENS,
     ),
-    local(
-        "lm_studio",
-        "http://localhost:1234/v1",
-        "LM_STUDIO_API_KEY",
-        &["LM_STUDIO_API_BASE"],
-        MAX_TOKENS,
+    serving(
+        TEXT,
+        local(
+            "lm_studio",
+            "http://localhost:1234/v1",
+            "LM_STUDIO_API_KEY",
+            &["LM_STUDIO_API_BASE"],
+            MAX_TOKENS,
+        ),
     ),
-    local(
-        "llamafile",
-        "http://127.0.0.1:8080/v1",
-        "LLAMAFILE_API_KEY",
-        &["LLAMAFILE_API_BASE"],
-        MAX_TOKENS,
+    serving(
+        TEXT,
+        local(
+            "llamafile",
+            "http://127.0.0.1:8080/v1",
+            "LLAMAFILE_API_KEY",
+            &["LLAMAFILE_API_BASE"],
+            MAX_TOKENS,
+        ),
     ),
     Provider {
         base_path: "/v1",
+        native: OLLAMA,
         ..local(
             "ollama",
             "http://localhost:11434/v1",
@@ -142,6 +189,7 @@ pub const PROVIDERS: &[Provider] = &[
     },
     Provider {
         base_path: "/v1",
+        native: OLLAMA,
         ..local(
             "ollama_chat",
             "http://localhost:11434/v1",
@@ -185,19 +233,25 @@ pub const PROVIDERS: &[Provider] = &[
         &["XAI_API_BASE"],
         STRICT,
     ),
-    hosted(
-        "together_ai",
-        "https://api.together.xyz/v1",
-        "TOGETHERAI_API_KEY",
-        &["TOGETHER_AI_API_BASE"],
-        STRICT_MAX_TOKENS,
+    serving(
+        TEXT,
+        hosted(
+            "together_ai",
+            "https://api.together.xyz/v1",
+            "TOGETHERAI_API_KEY",
+            &["TOGETHER_AI_API_BASE"],
+            STRICT_MAX_TOKENS,
+        ),
     ),
-    hosted(
-        "openrouter",
-        "https://openrouter.ai/api/v1",
-        "OPENROUTER_API_KEY",
-        &["OPENROUTER_API_BASE"],
-        PLAIN,
+    serving(
+        OPENROUTER,
+        hosted(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            "OPENROUTER_API_KEY",
+            &["OPENROUTER_API_BASE"],
+            PLAIN,
+        ),
     ),
     hosted(
         "perplexity",
@@ -209,12 +263,15 @@ pub const PROVIDERS: &[Provider] = &[
             ..STRICT_MAX_TOKENS
         },
     ),
-    hosted(
-        "fireworks_ai",
-        "https://api.fireworks.ai/inference/v1",
-        "FIREWORKS_API_KEY",
-        &["FIREWORKS_API_BASE"],
-        STRICT_MAX_TOKENS,
+    serving(
+        TEXT,
+        hosted(
+            "fireworks_ai",
+            "https://api.fireworks.ai/inference/v1",
+            "FIREWORKS_API_KEY",
+            &["FIREWORKS_API_BASE"],
+            STRICT_MAX_TOKENS,
+        ),
     ),
     hosted(
         "cerebras",
@@ -230,12 +287,15 @@ pub const PROVIDERS: &[Provider] = &[
         &["SAMBANOVA_API_BASE"],
         STRICT_MAX_TOKENS,
     ),
-    hosted(
-        "deepinfra",
-        "https://api.deepinfra.com/v1/openai",
-        "DEEPINFRA_API_KEY",
-        &["DEEPINFRA_API_BASE"],
-        MAX_TOKENS,
+    serving(
+        TEXT,
+        hosted(
+            "deepinfra",
+            "https://api.deepinfra.com/v1/openai",
+            "DEEPINFRA_API_KEY",
+            &["DEEPINFRA_API_BASE"],
+            MAX_TOKENS,
+        ),
     ),
     hosted(
         "nvidia_nim",
@@ -339,4 +399,36 @@ pub const PROVIDERS: &[Provider] = &[
         &["LLAMA_API_BASE"],
         STRICT,
     ),
+    Provider {
+        name: "anthropic",
+        api_base: Some("https://api.anthropic.com"),
+        key_env: "ANTHROPIC_API_KEY",
+        base_env: &["ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"],
+        wire: Wire::Anthropic,
+        auth: Auth::XApiKey,
+        headers: &[("anthropic-version", "2023-06-01")],
+        native: ANTHROPIC,
+        ..BASE
+    },
+    Provider {
+        name: "azure",
+        key_env: "AZURE_API_KEY",
+        other_key_env: &["AZURE_OPENAI_API_KEY"],
+        base_env: &["AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"],
+        auth: Auth::ApiKey,
+        native: AZURE,
+        ..BASE
+    },
+    Provider {
+        name: "gemini",
+        api_base: Some("https://generativelanguage.googleapis.com/v1beta"),
+        key_env: "GEMINI_API_KEY",
+        other_key_env: &["GOOGLE_API_KEY"],
+        base_env: &["GEMINI_API_BASE"],
+        base_path: "/v1beta",
+        wire: Wire::Gemini,
+        auth: Auth::XGoogApiKey,
+        native: &[Route::Models],
+        ..BASE
+    },
 ];
