@@ -10,15 +10,14 @@
 #[expect(dead_code, reason = "the halves that use all of it follow")]
 mod types;
 
-pub use types::{
-    AnswerError, Back, Client, Options, ProviderError, Rendered, TranslateError, Wire,
-};
+pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError, Wire};
 #[expect(unused_imports, reason = "the halves that use all of it follow")]
 pub(crate) use types::{JSON_TOOL, Job};
 
 use crate::edit::Edits;
 use crate::json;
 use crate::openai::stream::Head;
+use crate::protocol::Protocol;
 use crate::scan::{Doc, Kind, Limits};
 use crate::sse::{Frame, Framer, SseLimits};
 use bytes::Bytes;
@@ -37,7 +36,7 @@ pub(crate) trait Step: Send {
 /// # Errors
 /// A [`TranslateError`] that names the member that cannot be said in the other format.
 pub fn request(
-    from: Client,
+    from: Protocol,
     to: Wire,
     doc: &Doc,
     options: &Options<'_>,
@@ -47,10 +46,8 @@ pub fn request(
     job.back.stream = stream.unwrap_or(false);
     // First half: the client's format as chat completions.
     let hub: Option<Vec<u8>> = match from {
-        Client::Chat => None,
-        Client::Completions | Client::Responses | Client::Messages => {
-            return Err(TranslateError::not_built(from, to));
-        }
+        Protocol::Chat => None,
+        _ => return Err(TranslateError::not_built(from, to)),
     };
     let hub = match hub {
         Some(body) => Some(Doc::parse(Bytes::from(body), &OWN).map_err(own_fault)?),
@@ -102,8 +99,8 @@ pub fn answer(
         Wire::Anthropic | Wire::Gemini => return Err(AnswerError::NotBuilt),
     };
     match back.client {
-        Client::Chat => Ok(chat),
-        Client::Completions | Client::Responses | Client::Messages => Err(AnswerError::NotBuilt),
+        Protocol::Chat => Ok(chat),
+        _ => Err(AnswerError::NotBuilt),
     }
 }
 

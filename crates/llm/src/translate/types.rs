@@ -1,19 +1,7 @@
 //! What the translations share.
 
+use crate::protocol::Protocol;
 use crate::scan::ScanError;
-
-/// The format that a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Client {
-    /// OpenAI chat completions.
-    Chat,
-    /// OpenAI completions (prompt in, text out).
-    Completions,
-    /// OpenAI responses.
-    Responses,
-    /// Anthropic messages.
-    Messages,
-}
 
 /// The request format that a deployment's provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,19 +12,6 @@ pub enum Wire {
     Anthropic,
     /// Google's `generateContent`.
     Gemini,
-}
-
-impl Client {
-    /// A name for messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Client::Chat => "chat completions",
-            Client::Completions => "completions",
-            Client::Responses => "responses",
-            Client::Messages => "messages",
-        }
-    }
 }
 
 impl Wire {
@@ -88,7 +63,7 @@ impl std::fmt::Debug for Rendered {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Back {
     /// The client's format.
-    pub client: Client,
+    pub client: Protocol,
     /// The provider's format.
     pub wire: Wire,
     /// Whether the answer comes as a stream.
@@ -106,7 +81,7 @@ pub struct Back {
 impl std::fmt::Debug for Back {
     /// Without names: they are content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (client, wire) = (self.client.as_str(), self.wire.as_str());
+        let (client, wire) = (self.client.call_type(), self.wire.as_str());
         write!(f, "Back({client} from {wire}, stream: {})", self.stream)
     }
 }
@@ -116,7 +91,7 @@ pub(crate) const JSON_TOOL: &str = "json_tool_call";
 
 impl Back {
     /// Nothing but the two formats.
-    pub(crate) fn new(client: Client, wire: Wire) -> Back {
+    pub(crate) fn new(client: Protocol, wire: Wire) -> Back {
         Back {
             client,
             wire,
@@ -166,9 +141,9 @@ impl TranslateError {
     }
 
     /// A pair of formats that no translation exists for.
-    pub(crate) fn not_built(from: Client, to: Wire) -> TranslateError {
-        let (from, to) = (from.as_str(), to.as_str());
-        let message = format!("calls in the format of {from} cannot be sent to a {to} deployment.");
+    pub(crate) fn not_built(from: Protocol, to: Wire) -> TranslateError {
+        let (from, to) = (from.call_type(), to.as_str());
+        let message = format!("{from} calls cannot be sent to a {to} deployment.");
         TranslateError::new("model", message)
     }
 }
@@ -216,7 +191,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    pub(crate) fn new(from: Client, to: Wire, options: &'a Options<'a>) -> Job<'a> {
+    pub(crate) fn new(from: Protocol, to: Wire, options: &'a Options<'a>) -> Job<'a> {
         Job {
             options,
             dropped: Vec::new(),
