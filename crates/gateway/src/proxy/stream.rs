@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use llm::openai::mock;
 use llm::openai::stream::Event;
 use llm::sse::{self, Framer, SseLimits};
@@ -31,6 +30,7 @@ use crate::proxy::call::Call;
 use crate::server::body::Body;
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward::{Forwarded, Source, secrets};
+use crate::upstream::link::RelayBody;
 
 /// Largest piece handed to the client at once; more waits for the next write.
 const LARGEST_WRITE: usize = 64 * 1024;
@@ -144,7 +144,7 @@ fn mock_stream(
 
 /// Where the bytes come from.
 enum Input {
-    Provider(Incoming),
+    Provider(RelayBody),
     Ready(std::collections::VecDeque<Bytes>),
     /// The provider's connection is closed or no longer wanted.
     Over,

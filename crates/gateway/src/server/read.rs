@@ -37,11 +37,10 @@ pub(crate) struct Patience {
 ///
 /// # Errors
 /// When it is larger than `limit` bytes (also when only announced), cut, silent or slow.
-pub(crate) async fn whole(
-    body: Incoming,
-    limit: usize,
-    patience: Patience,
-) -> Result<Bytes, ReadError> {
+pub(crate) async fn whole<B>(body: B, limit: usize, patience: Patience) -> Result<Bytes, ReadError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge);
     }
@@ -77,7 +76,10 @@ pub(crate) async fn discard(headers: &HeaderMap, body: Incoming, mut reply: Repl
     reply
 }
 
-async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, ReadError> {
+async fn collect<B>(mut body: B, limit: usize, idle: Duration) -> Result<Bytes, ReadError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     // Most bodies come in one piece, which is then passed on without a copy.
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use crate::checks::Selected;
 use crate::config::Deployment;
@@ -18,6 +17,8 @@ use crate::proxy::facts::{Attempt, End};
 use crate::proxy::inspect;
 use crate::proxy::open::Checked;
 use crate::server::read::{self, Patience};
+use crate::upstream::client::SendError;
+use crate::upstream::link::RelayBody;
 use crate::upstream::prepared::Prepared;
 use crate::upstream::scrub::scrub;
 
@@ -45,7 +46,7 @@ pub(crate) struct Forwarded {
 /// Where the answer comes from.
 pub(crate) enum Source {
     /// A successful response head; the body follows.
-    Provider(Response<Incoming>),
+    Provider(Response<RelayBody>),
     /// `mock_response` of the deployment: nothing was sent.
     Mock(String),
     /// No answer.
@@ -157,8 +158,8 @@ fn build(prepared: &Prepared, body: &inspect::Body, bytes: Bytes) -> Request<Ful
 async fn accept(
     deployment: &Deployment,
     stream: bool,
-    response: Response<Incoming>,
-) -> Result<Response<Incoming>, Error> {
+    response: Response<RelayBody>,
+) -> Result<Response<RelayBody>, Error> {
     let status = response.status();
     if status.is_redirection() {
         return Err(Error::UpstreamInvalid(
@@ -196,7 +197,7 @@ async fn accept(
     Ok(response)
 }
 
-async fn upstream_error(deployment: &Deployment, response: Response<Incoming>) -> Error {
+async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) -> Error {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
@@ -242,7 +243,7 @@ pub(crate) fn secrets(deployment: &Deployment) -> Vec<&str> {
     .collect()
 }
 
-fn unreachable(error: &hyper_util::client::legacy::Error) -> Error {
+fn unreachable(error: &SendError) -> Error {
     // The innermost cause is ours (egress) or the system's (refused, reset); none of them names a credential.
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
