@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ledger::{Clock, Ledger};
+use llm::protocol::Family;
 use policy::Slots;
 use tokio::sync::watch;
 
@@ -138,15 +139,16 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Answers with an error and accounts for the refusal: log, metric, record.
+    /// Answers with an error in the client's envelope and accounts for the refusal: log, metric, record.
     pub(crate) fn refuse(
         self: &Arc<Self>,
+        family: Family,
         error: Error,
         route: &'static str,
         key_id: Option<&str>,
     ) -> Reply {
         self.refusals.note(self, &error, route, key_id);
-        reply::error(&error, None)
+        reply::error_in(family, &error, None)
     }
 
     /// The text of `/metrics`.

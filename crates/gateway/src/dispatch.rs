@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
+use llm::protocol::{Family, Protocol};
 use policy::auth::Permission;
 use policy::route::{Lookup, Route, RouteId};
 
@@ -20,7 +21,7 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
     let (head, body) = request.into_parts();
     if let Err(error) = framing::check(&head) {
         // Where its body ends is not certain, so none of it is read.
-        return app.refuse(error, "framing", None);
+        return app.refuse(Family::OpenAi, error, "framing", None);
     }
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
         Lookup::Found { route, model } => Ok((route, model.map(str::to_owned))),
@@ -35,8 +36,8 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
             return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
         }
         Ok((route, model)) => ungoverned(&app, route, model.as_deref(), &head)
-            .unwrap_or_else(|error| app.refuse(error, route_name(route), None)),
-        Err(error) => app.refuse(error, "other", None),
+            .unwrap_or_else(|error| app.refuse(Family::OpenAi, error, route_name(route), None)),
+        Err(error) => app.refuse(family_of(head.uri.path()), error, "other", None),
     };
     read::discard(&head.headers, body, reply).await
 }
@@ -88,6 +89,23 @@ fn ungoverned(
             ))
         }
         RouteId::ChatCompletions | RouteId::Embeddings => Err(Error::Internal),
+    }
+}
+
+/// What a client of a governed route speaks; `None` for every other route.
+pub(crate) fn protocol(route: RouteId) -> Option<Protocol> {
+    match route {
+        RouteId::ChatCompletions => Some(Protocol::Chat),
+        RouteId::Embeddings => Some(Protocol::Embeddings),
+        _ => None,
+    }
+}
+
+/// Whose envelope a client of an unknown path most likely reads.
+fn family_of(path: &str) -> Family {
+    match path.starts_with("/v1/messages") || path.starts_with("/anthropic") {
+        true => Family::Anthropic,
+        false => Family::OpenAi,
     }
 }
 

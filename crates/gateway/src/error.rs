@@ -3,6 +3,7 @@
 //! Each variant says who is to blame; [`Error::public`] is exhaustive, so a new variant cannot become a silent 500.
 
 use http::StatusCode;
+use llm::protocol::Family;
 
 /// Whose fault an error is: decides the log level and whether an operator is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,6 +307,49 @@ impl Error {
             Self::UpstreamTimeout { .. } => p(408, INVALID, "upstream_timeout", Upstream),
             Self::UpstreamCut => p(502, "internal_server_error", "upstream_cut", Upstream),
             Self::Internal => p(500, "internal_server_error", "internal", Gateway),
+        }
+    }
+
+    /// Body in the envelope that clients of the protocol family read.
+    pub fn body_in(&self, family: Family, call_id: Option<&str>) -> Vec<u8> {
+        match family {
+            Family::OpenAi => self.body(call_id),
+            Family::Anthropic => self.anthropic_body(call_id),
+        }
+    }
+
+    /// Body in Anthropic's envelope: `{"type":"error","error":{type,message,..},"request_id":..}`.
+    fn anthropic_body(&self, call_id: Option<&str>) -> Vec<u8> {
+        let public = self.public();
+        let mut error = serde_json::json!({
+            "type": self.anthropic_type(),
+            "message": self.to_string(),
+            "sealgate_code": public.code,
+        });
+        if let (Some(param), Some(map)) = (public.param, error.as_object_mut()) {
+            map.insert("param".into(), param.into());
+        }
+        serde_json::json!({ "type": "error", "error": error, "request_id": call_id })
+            .to_string()
+            .into_bytes()
+    }
+
+    /// `error.type` of Anthropic's envelope: clients decide by it whether to try again.
+    pub fn anthropic_type(&self) -> &'static str {
+        if let Self::Upstream { status: 529, .. } | Self::Overloaded = self {
+            return "overloaded_error";
+        }
+        match self.public().status.as_u16() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            408 | 504 => "timeout_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 => "overloaded_error",
+            _ => "api_error",
         }
     }
 

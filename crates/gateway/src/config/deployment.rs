@@ -95,6 +95,10 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         base.as_ref(),
         reading,
     );
+    let api_version = draft
+        .home("api_version")
+        .and_then(|section| section.text("api_version", reading.report))
+        .map(str::to_owned);
     let timeout = params
         .seconds("timeout", reading.report)
         .or_else(|| params.seconds("request_timeout", reading.report))
@@ -115,6 +119,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         profile: upstream.profile,
         upstream_model,
         api_base: base.map(|base| base.url),
+        api_version,
         api_key,
         organization: params
             .text("organization", reading.report)

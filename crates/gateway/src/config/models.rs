@@ -33,6 +33,8 @@ pub struct Deployment {
     pub upstream_model: UpstreamModel,
     /// Where calls go; absent for a mock and for a provider that is not built.
     pub api_base: Option<BaseUrl>,
+    /// Version of the provider's interface (Azure's `api-version`).
+    pub api_version: Option<String>,
     /// The provider's key.
     pub api_key: Option<Secret>,
     /// The value of the header `OpenAI-Organization`.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use llm::protocol::Protocol;
 use llm::scan::{Kind, Node};
-use policy::route::RouteId;
 use policy::{Caller, Rejection, RouteError};
 
 use super::facts::Destination;
@@ -28,12 +28,16 @@ pub(crate) struct Admitted {
 /// Unknown model, provider or check not available, unknown guardrail.
 pub(crate) fn admit(
     snapshot: &Snapshot,
-    route: RouteId,
     route_name: &'static str,
     caller: Caller,
     request: Request,
 ) -> Result<Admitted, Error> {
-    let destination = destination(snapshot, route, route_name, request.model.as_deref())?;
+    let destination = destination(
+        snapshot,
+        request.protocol,
+        route_name,
+        request.model.as_deref(),
+    )?;
     let named = guardrail_names(request.body.member("guardrails"))?;
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     Ok(Admitted {
@@ -46,7 +50,7 @@ pub(crate) fn admit(
 
 fn destination(
     snapshot: &Snapshot,
-    route: RouteId,
+    protocol: Protocol,
     route_name: &'static str,
     model: Option<&str>,
 ) -> Result<Destination, Error> {
@@ -62,8 +66,8 @@ fn destination(
         }
         let fits = match deployment.mode {
             Mode::Any => true,
-            Mode::Chat => route == RouteId::ChatCompletions,
-            Mode::Embedding => route == RouteId::Embeddings,
+            Mode::Chat => protocol == Protocol::Chat,
+            Mode::Embedding => protocol == Protocol::Embeddings,
             Mode::Other => false,
         };
         (!fits).then_some(Rejection::OtherMode)

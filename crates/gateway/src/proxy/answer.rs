@@ -5,7 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
-use llm::openai::{chat, embeddings, mock, stream::Head};
+use llm::openai::{mock, stream::Head};
+use llm::protocol::{self, Protocol};
+use llm::translate::{self, AnswerError};
 use llm::usage::{Usage, UsageError};
 
 use super::channels::{Blocked, Channels};
@@ -21,7 +23,7 @@ use crate::upstream::forward::{Forwarded, Source};
 
 /// Turns the provider's answer into the client's.
 pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
-    if forwarded.request.body.is_stream() {
+    if forwarded.request.body.stream() {
         return stream::answer(forwarded).await;
     }
     let Forwarded {
@@ -29,10 +31,12 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         request,
         selected,
         source,
+        back,
         deadline,
     } = forwarded;
+    let family = request.protocol.family();
     let Some(facts) = call.facts() else {
-        return reply::error(&Error::Internal, None);
+        return reply::error_in(family, &Error::Internal, None);
     };
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let relayed = match &source {
@@ -53,6 +57,11 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
                 .map_err(|error| read_error(error, patience))
         }
     };
+    let body = body.and_then(|body| match &back {
+        Some(back) => translate::answer(back, body, &head(&request, facts), &snapshot.scan)
+            .map_err(|error| untranslated(&error)),
+        None => Ok(body),
+    });
     let full = snapshot.config.content_mode == ContentMode::Full;
     let result = match body {
         Err(error) => Err(Failure::Error(error)),
@@ -64,7 +73,9 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
                 full,
             );
             match call.facts_mut() {
-                Some(facts) => inspect_answer(&request, facts, channels, body, &snapshot.scan),
+                Some(facts) => {
+                    inspect_answer(request.protocol, facts, channels, body, &snapshot.scan)
+                }
                 None => Err(Failure::Error(Error::Internal)),
             }
         }
@@ -86,14 +97,14 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
                 && let Err(error) = receipt.await
             {
                 tracing::error!(%error, %id, "the record was not committed before the answer");
-                return reply::error(&Error::AuditUnavailable, Some(&id.to_string()));
+                return reply::error_in(family, &Error::AuditUnavailable, Some(&id.to_string()));
             }
             response
         }
         Err(failure) => {
             let (error, end) = failure.parts();
             drop(call.finish(end, error.public().status.as_u16()));
-            reply::error(&error, Some(&id.to_string()))
+            reply::error_in(family, &error, Some(&id.to_string()))
         }
     }
 }
@@ -134,59 +145,49 @@ fn read_error(error: ReadError, patience: Patience) -> Error {
     }
 }
 
-/// Inspects and edits a whole answer; fills in usage, coverage and digests.
-fn inspect_answer(
-    request: &inspect::Request,
-    facts: &mut Facts,
-    channels: Channels,
-    body: Bytes,
-    limits: &llm::scan::Limits,
-) -> Result<Bytes, Failure> {
-    match request.body {
-        inspect::Body::Chat(_) => chat_answer(facts, channels, body, limits),
-        inspect::Body::Embeddings(_) => {
-            embeddings_answer(facts, body, limits).map_err(Failure::Error)
-        }
-    }
-}
-
 fn invalid(error: &llm::scan::ScanError) -> Error {
     Error::UpstreamInvalid(format!("{} at byte {}", error.kind.as_str(), error.offset))
 }
 
-fn chat_answer(
+/// An answer that is not of the provider's format.
+pub(crate) fn untranslated(error: &AnswerError) -> Error {
+    Error::UpstreamInvalid(error.to_string())
+}
+
+/// Inspects and edits a whole answer; fills in usage, coverage and digests.
+fn inspect_answer(
+    protocol: Protocol,
     facts: &mut Facts,
     mut channels: Channels,
     body: Bytes,
     limits: &llm::scan::Limits,
 ) -> Result<Bytes, Failure> {
-    let response =
-        chat::Response::parse(body, limits).map_err(|error| Failure::Error(invalid(&error)))?;
-    if !response.is_answer() {
-        return Err(Failure::Error(Error::UpstreamInvalid(
-            "it has not the shape of a chat completion".to_owned(),
-        )));
+    let answer = protocol::answer(protocol, body, limits)
+        .map_err(|error| Failure::Error(invalid(&error)))?;
+    if !answer.is_answer() {
+        let what = format!("it has not the shape of a {} answer", protocol.call_type());
+        return Err(Failure::Error(Error::UpstreamInvalid(what)));
     }
-    note_usage(facts, response.usage());
-    for (_, reason) in response.finish_reasons() {
+    note_usage(facts, answer.usage());
+    for (_, reason) in answer.finish_reasons() {
         facts
             .finish_reasons
             .extend(reason.map(|reason| finish_word(&reason)));
     }
-    for call in response.tool_calls() {
+    for call in answer.tool_calls() {
         facts.asked_tools.push(AskedTool {
             name: call.name.into_owned(),
             arguments: call.arguments.into_owned(),
         });
     }
-    let mut edits = response.rename_model(&facts.destination.requested);
-    for output in response.outputs() {
-        let text = output.decode(response.doc());
+    let mut edits = answer.rename_model(&facts.destination.requested);
+    for output in answer.outputs() {
+        let text = output.decode(answer.doc());
         match channels.whole(output.choice, output.channel, &text) {
             Ok(left) if left == text => {}
             Ok(left) => {
-                response.replace_output(&mut edits, output, &left);
-                response.drop_logprobs(&mut edits, output.choice);
+                answer.replace_output(&mut edits, output, &left);
+                answer.drop_derived(&mut edits, output.choice);
             }
             Err(blocked) => {
                 channels.report(facts, true);
@@ -197,34 +198,31 @@ fn chat_answer(
     }
     channels.report(facts, false);
     edits
-        .apply(response.doc())
+        .apply(answer.doc())
         .map_err(|_| Failure::Error(Error::Internal))
 }
 
-fn embeddings_answer(
-    facts: &mut Facts,
-    body: Bytes,
-    limits: &llm::scan::Limits,
-) -> Result<Bytes, Error> {
-    let response = embeddings::Response::parse(body, limits).map_err(|error| invalid(&error))?;
-    if !response.is_answer() {
-        return Err(Error::UpstreamInvalid("it has no data".to_owned()));
-    }
-    note_usage(facts, response.usage());
-    response
-        .rename_model(&facts.destination.requested)
-        .apply(response.doc())
-        .map_err(|_| Error::Internal)
-}
-
-/// The words that OpenAI documents; anything else is the provider's free text and recorded as `other`.
+/// The words that the protocols document; anything else is the provider's free text and recorded as `other`.
 pub(crate) fn finish_word(reason: &str) -> String {
-    const KNOWN: [&str; 5] = [
+    const KNOWN: [&str; 18] = [
         "stop",
         "length",
         "tool_calls",
         "content_filter",
         "function_call",
+        "end_turn",
+        "max_tokens",
+        "stop_sequence",
+        "tool_use",
+        "pause_turn",
+        "refusal",
+        "model_context_window_exceeded",
+        "completed",
+        "incomplete",
+        "failed",
+        "cancelled",
+        "max_output_tokens",
+        "queued",
     ];
     KNOWN
         .into_iter()
@@ -247,26 +245,29 @@ pub(crate) fn note_usage(facts: &mut Facts, usage: Result<Option<Usage>, UsageEr
     }
 }
 
-/// Head of a mock answer.
-pub(crate) fn mock_head(facts: &Facts) -> Head {
+/// What an answer that the gateway writes itself says about where it comes from.
+pub(crate) fn head(request: &inspect::Request, facts: &Facts) -> Head {
+    let prefix = match request.protocol {
+        Protocol::Messages | Protocol::CountTokens => "msg_",
+        Protocol::Responses => "resp_",
+        Protocol::Completions => "cmpl-",
+        _ => "chatcmpl-",
+    };
     Head {
-        id: format!("chatcmpl-{}", facts.id),
+        id: format!("{prefix}{}", facts.id),
         created: u64::try_from(facts.arrival.micros() / 1_000_000).unwrap_or(0),
         model: facts.destination.requested.to_string(),
     }
 }
 
 fn mocked(request: &inspect::Request, facts: &Facts, text: &str) -> Bytes {
-    match &request.body {
-        inspect::Body::Chat(chat) => mock::chat(&mock_head(facts), text, chat.n(), &mock::USAGE),
-        inspect::Body::Embeddings(_) => {
-            let count = request
-                .body
-                .member("input")
-                .map_or(1, |input| input.items().count().max(1));
-            mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
-        }
+    if request.protocol != Protocol::Embeddings {
+        let head = head(request, facts);
+        return mock::chat(&head, text, request.body.choices(), &mock::USAGE);
     }
+    let input = request.body.member("input");
+    let count = input.map_or(1, |input| input.items().count().max(1));
+    mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
 }
 
 /// The answer's check headers.

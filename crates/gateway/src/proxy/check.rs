@@ -6,24 +6,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use guard::{Check as _, Form};
-use llm::edit::Edits;
-use llm::openai::Target;
-use llm::scan::Doc;
+use llm::edit::{EditError, Edits};
+use llm::scan::{Doc, NodeId};
 use llm::transcript::{Part, Text};
 
 use super::coverage::{Entry, Outcome, Side, count_finding};
-use super::inspect::{Body, Request};
+use super::inspect::Request;
 use crate::app::Snapshot;
 use crate::checks::{Check, Selected};
-use crate::config::{OpaqueParts, ProviderRetention};
+use crate::config::OpaqueParts;
 use crate::digest::{Digest, DigestKey, Purpose};
 use crate::error::Error;
-use crate::proxy::facts::Destination;
 
 /// What the request side of the checks decided.
 pub(crate) struct RequestChecks {
-    /// Body to send; `Err` when a check refused the call.
-    pub(crate) body: Result<Bytes, Error>,
+    /// What the checks changed; `Err` when one refused the call.
+    pub(crate) edited: Result<Edited, Error>,
     pub(crate) coverage: Vec<Entry>,
     /// Digest of the texts that go out; `None` when nothing does.
     pub(crate) sent_text: Option<Digest>,
@@ -36,12 +34,36 @@ pub(crate) struct RequestChecks {
     pub(crate) blocked_by: Option<Arc<str>>,
 }
 
-/// Runs every selected check of the request side, in order, and renders the body.
+/// The texts that the checks changed. Only this stage makes one, so what goes out is what they left.
+#[derive(Debug, Default)]
+pub(crate) struct Edited(Vec<(NodeId, String)>);
+
+impl Edited {
+    /// Adds the changes to edits of the request's document.
+    pub(crate) fn add_to(&self, doc: &Doc, edits: &mut Edits) -> Result<(), EditError> {
+        self.0
+            .iter()
+            .try_for_each(|(node, text)| edits.replace_text(doc.node(*node), text))
+    }
+
+    /// The request as the checks left it, in the client's own format.
+    pub(crate) fn apply(&self, doc: &Doc) -> Result<Bytes, EditError> {
+        let mut edits = Edits::new();
+        self.add_to(doc, &mut edits)?;
+        edits.apply(doc)
+    }
+
+    /// True when nothing was changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Runs every selected check of the request side, in order.
 pub(crate) fn check_request(
     snapshot: &Snapshot,
     digests: &DigestKey,
     request: &Request,
-    destination: &Destination,
     selected: &Selected,
 ) -> RequestChecks {
     let doc = request.body.doc();
@@ -89,15 +111,16 @@ pub(crate) fn check_request(
         opened_switches.push("opaque_parts");
     }
     let sent_text = refused.is_none().then_some(run.seen);
-    let body = match refused {
+    let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
+    let edited = match refused {
         Some(error) => Err(error),
-        None => render(snapshot, request, destination, &texts, &changed),
+        None => edited(snapshot, request, texts, &changed),
     };
     RequestChecks {
-        body,
+        edited,
         coverage: run.coverage,
         sent_text,
-        text_bytes: texts.iter().map(|text| text.len() as u64).sum(),
+        text_bytes,
         not_inspected,
         opened_switches,
         blocked_by,
@@ -194,48 +217,30 @@ fn opaque_kinds(transcript: &llm::transcript::Transcript) -> Vec<String> {
     kinds
 }
 
-/// The body for the provider: structural edits and every changed text, in one pass over the received bytes.
-fn render(
+/// The changed texts, each with its token.
+fn edited(
     snapshot: &Snapshot,
     request: &Request,
-    destination: &Destination,
-    texts: &[Cow<'_, str>],
+    texts: Vec<Cow<'_, str>>,
     changed: &[bool],
-) -> Result<Bytes, Error> {
+) -> Result<Edited, Error> {
     let doc = request.body.doc();
-    let Some(provider) = destination.deployment.profile else {
-        return Ok(request.received.clone());
-    };
-    let mut edits: Edits = request.body.upstream_edits(&Target {
-        model: &destination.upstream_model,
-        provider,
-        forward_metadata: destination.deployment.forward_metadata,
-    });
-    if snapshot.config.provider_retention == ProviderRetention::None
-        && matches!(request.body, Body::Chat(_))
-    {
-        edits
-            .set_member(doc.root(), "store", *b"false")
-            .map_err(|_| Error::Internal)?;
-    }
     let originals = &request.body.transcript().texts;
+    let mut renamed = false;
+    let mut edits = Vec::new();
     for ((original, text), changed) in originals.iter().zip(texts).zip(changed) {
         if *changed {
-            edits
-                .replace_text(doc.node(original.node), text)
-                .map_err(|_| Error::Internal)?;
+            renamed |= original.origin.part == Part::Key;
+            edits.push((original.node, text.into_owned()));
         }
     }
-    let body = edits.apply(doc).map_err(|_| Error::Internal)?;
-    let renamed = originals
-        .iter()
-        .zip(changed)
-        .any(|(original, changed)| *changed && original.origin.part == Part::Key);
+    let edited = Edited(edits);
     // Two masked member names of one object may have become equal, which no receiver reads the same way.
-    if renamed && Doc::parse(body.clone(), &snapshot.scan).is_err() {
-        return Err(Error::NotInspectable {
+    if renamed {
+        let body = edited.apply(doc).map_err(|_| Error::Internal)?;
+        Doc::parse(body, &snapshot.scan).map_err(|_| Error::NotInspectable {
             kind: "member names that collide when masked".to_owned(),
-        });
+        })?;
     }
-    Ok(body)
+    Ok(edited)
 }

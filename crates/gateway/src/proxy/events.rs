@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use llm::openai::Channel;
-use llm::openai::relay::{Piece, Read, Relay};
-use llm::openai::stream::{Chunk, Head};
-use llm::scan::Limits;
-use llm::sse::Frame;
+use bytes::Bytes;
+use llm::protocol::{Change, Channel, Event, Failure, Piece, Reported, Stream};
+use llm::sse::{self, Frame};
 
 use super::answer::{finish_word, note_usage};
 use super::call::Call;
@@ -23,7 +21,7 @@ const MOST_TOOLS: usize = 128;
 pub(crate) enum Step {
     /// Go on.
     More,
-    /// `[DONE]`.
+    /// The answer is complete.
     Done,
     /// The stream cannot go on.
     Failed(Error, &'static str),
@@ -31,20 +29,30 @@ pub(crate) enum Step {
     Blocked(Arc<str>),
 }
 
+/// A comment that says where the record is, and the newest checkpoint: goes before the end of a complete answer.
+fn record_comment(call: &Call) -> Bytes {
+    let Some(facts) = call.facts() else {
+        return Bytes::new();
+    };
+    let mut comment = format!("sealgate capsule://{}", facts.id);
+    if let Some(checkpoint) = call.app().witness.text(&call.app().ledger) {
+        comment.push_str(" checkpoint ");
+        comment.push_str(&checkpoint);
+    }
+    sse::comment_frame(&comment)
+}
+
 /// State of the events of one stream.
 pub(crate) struct Events {
     channels: Channels,
-    /// Model name the client asked for.
-    requested: Arc<str>,
-    include_usage: bool,
-    relay: Relay,
+    /// Reads the provider's events and writes the client's.
+    protocol: Box<dyn Stream>,
+    /// The event that completes the answer has been written.
+    ended: bool,
     /// Credentials of the deployment, for error texts.
     secrets: Vec<String>,
     response: Running,
     delivered_bytes: u64,
-    head: Option<Head>,
-    /// (choice, finished) of every choice that was seen.
-    choices: Vec<(u32, bool)>,
     finish_reasons: Vec<String>,
     tools: Vec<((u32, u32), AskedTool)>,
     first_byte: u64,
@@ -55,24 +63,16 @@ impl Events {
     pub(crate) fn new(
         call: &Call,
         channels: Channels,
-        include_usage: bool,
-        limits: Limits,
+        protocol: Box<dyn Stream>,
         secrets: Vec<String>,
     ) -> Self {
-        let requested: Arc<str> = call.facts().map_or_else(
-            || Arc::from(""),
-            |facts| facts.destination.requested.clone(),
-        );
         Self {
             channels,
-            relay: Relay::new(&requested, include_usage, limits),
-            requested,
-            include_usage,
+            protocol,
+            ended: false,
             secrets,
             response: call.app().digests.begin("", Purpose::Response),
             delivered_bytes: 0,
-            head: None,
-            choices: Vec::new(),
             finish_reasons: Vec::new(),
             tools: Vec::new(),
             first_byte: 0,
@@ -85,18 +85,14 @@ impl Events {
         self.delivered_bytes > 0
     }
 
-    /// True when at least one choice was seen and all of them said how they finished.
-    pub(crate) fn all_finished(&self) -> bool {
-        !self.choices.is_empty() && self.choices.iter().all(|(_, finished)| *finished)
+    /// Whether the answer is complete if the provider ends here without its end marker.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.protocol.is_complete()
     }
 
     /// Processes one frame of the provider.
     pub(crate) fn frame(&mut self, frame: Frame, call: &mut Call, out: &mut Vec<u8>) -> Step {
-        // Comments and events without data are the provider's own keep-alive; ours are independent of them.
-        let Some(data) = frame.data else {
-            return Step::More;
-        };
-        let step = match self.relay.read(data) {
+        let step = match self.protocol.read(frame) {
             Err(error) => {
                 let what = format!(
                     "an event is not valid JSON: {} at byte {}",
@@ -105,10 +101,12 @@ impl Events {
                 );
                 return Step::Failed(Error::UpstreamInvalid(what), "upstream_invalid");
             }
-            Ok(Read::Done) => return Step::Done,
-            Ok(Read::Error(error)) => return self.upstream_error(&error),
-            Ok(Read::Piece(piece)) => self.piece(&piece, out),
-            Ok(Read::Chunk(chunk)) => self.chunk(&chunk, &frame.raw, call, out),
+            // Keep-alive of the provider; ours is independent of it.
+            Ok(Event::Ignored) => return Step::More,
+            Ok(Event::Done) => return Step::Done,
+            Ok(Event::Error(error)) => return self.upstream_error(&error),
+            Ok(Event::Piece(piece)) => self.piece(&piece, out),
+            Ok(Event::Change(change)) => self.change(*change, call, out),
         };
         step.unwrap_or_else(|Blocked(check)| {
             self.blocked_before_delivery = !self.has_delivered();
@@ -116,17 +114,22 @@ impl Events {
         })
     }
 
-    fn upstream_error(&self, error: &llm::openai::stream::UpstreamError) -> Step {
+    fn upstream_error(&self, error: &Reported) -> Step {
         let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
-        let message = error.message().map_or_else(
+        let message = error.message.as_deref().map_or_else(
             || "the provider reported an error".to_owned(),
-            |text| scrub(&text, &secrets),
+            |text| scrub(text, &secrets),
         );
+        let status = match error.kind.as_deref() {
+            Some("overloaded_error") => 529,
+            Some("rate_limit_error" | "rate_limit_exceeded") => 429,
+            _ => 500,
+        };
         let error = Error::Upstream {
-            status: 500,
+            status,
             provider: "OpenAI",
             message,
-            code: error.code().map(|code| scrub(&code, &secrets)),
+            code: error.code.as_deref().map(|code| scrub(code, &secrets)),
             param: None,
             retry_after: None,
         };
@@ -140,27 +143,24 @@ impl Events {
         let safe = self.channels.push(piece.choice, piece.channel, &text)?;
         let changed = (safe != text).then_some(safe);
         let before = out.len();
-        piece.write(changed.as_deref(), out);
+        self.protocol.write_piece(piece, changed.as_deref(), out);
         self.delivered(before, out);
         Ok(Step::More)
     }
 
-    fn chunk(
+    fn change(
         &mut self,
-        chunk: &Chunk,
-        raw: &[u8],
+        mut change: Change,
         call: &mut Call,
         out: &mut Vec<u8>,
     ) -> Result<Step, Blocked> {
-        if !chunk.is_well_formed() {
-            let what = "an event has not the shape of a chunk".to_owned();
-            return Ok(Step::Failed(
-                Error::UpstreamInvalid(what),
-                "upstream_invalid",
-            ));
+        if !change.well_formed {
+            let what = "an event has not the shape that its format says".to_owned();
+            let error = Error::UpstreamInvalid(what);
+            return Ok(Step::Failed(error, "upstream_invalid"));
         }
         if let Some(facts) = call.facts_mut() {
-            let usage = chunk.usage();
+            let usage = std::mem::replace(&mut change.usage, Ok(None));
             if !matches!(usage, Ok(None)) {
                 note_usage(facts, usage);
             }
@@ -169,16 +169,15 @@ impl Events {
                 facts.timings.first_byte = self.first_byte;
             }
         }
-        if chunk.is_usage_only() && !self.include_usage {
+        if !change.forward {
             return Ok(Step::More);
         }
-        if self.head.is_none() && self.channels.edits() {
-            self.head = Some(Head::of(chunk, &self.requested));
-        }
-        let finished: Vec<u32> = self.note_choices(chunk);
-        let mut texts = Vec::with_capacity(chunk.outputs().len());
-        for output in chunk.outputs() {
-            let text = output.decode(chunk.doc());
+        let reasons = change.reasons.iter();
+        self.finish_reasons
+            .extend(reasons.map(|reason| finish_word(reason)));
+        let mut texts = Vec::with_capacity(change.outputs.len());
+        for output in &change.outputs {
+            let text = output.decode(&change.doc);
             self.collect_tool(output.choice, output.channel, &text);
             let safe = match output.channel.is_incremental() {
                 true => self.channels.push(output.choice, output.channel, &text)?,
@@ -186,33 +185,20 @@ impl Events {
             };
             texts.push((safe != text).then(|| safe.into_owned()));
         }
-        for choice in finished {
-            self.tails(Some(choice), Some((chunk, &mut texts)), out)?;
+        for choice in std::mem::take(&mut change.finished) {
+            self.tails(Some(choice), Some((&change, &mut texts)), out)?;
         }
-        let mut edits = self.relay.edits(chunk);
-        for (output, text) in chunk.outputs().iter().zip(&texts) {
-            if let Some(text) = text {
-                chunk.replace_output(&mut edits, output, text);
-            }
-            if self.channels.edits() {
-                chunk.drop_logprobs(&mut edits, output.choice);
-            }
-        }
-        // An event that needs no change goes out as it came.
-        let data_length = chunk.doc().bytes().len();
-        if edits.is_empty()
-            && raw.len() == data_length + 8
-            && raw.starts_with(b"data: ")
-            && raw.ends_with(b"\n\n")
-        {
-            self.deliver(raw, out);
-            return Ok(Step::More);
+        if change.last {
+            // Nothing follows this event, so whatever is still held goes before it.
+            self.tails(None, Some((&change, &mut texts)), out)?;
+            out.extend_from_slice(&record_comment(call));
+            self.ended = true;
         }
         let before = out.len();
-        match self.relay.write_chunk(chunk, &edits, out) {
+        match self.protocol.write(&mut change, &texts, out) {
             Ok(()) => {
                 self.delivered(before, out);
-                Ok(Step::More)
+                Ok(if change.last { Step::Done } else { Step::More })
             }
             Err(_) => Ok(Step::Failed(Error::Internal, "internal")),
         }
@@ -231,41 +217,50 @@ impl Events {
     fn tails(
         &mut self,
         choice: Option<u32>,
-        mut ending: Option<(&Chunk, &mut Vec<Option<String>>)>,
+        mut ending: Option<(&Change, &mut Vec<Option<String>>)>,
         out: &mut Vec<u8>,
     ) -> Result<(), Blocked> {
         if !self.channels.edits() {
             return Ok(());
         }
         for (choice, channel, tail) in self.channels.finish(choice)? {
-            if let Some((chunk, texts)) = &mut ending {
-                let at = chunk
-                    .outputs()
+            if let Some((change, texts)) = &mut ending {
+                let at = change
+                    .outputs
                     .iter()
                     .rposition(|output| output.choice == choice && output.channel == channel);
-                let output = at.and_then(|at| chunk.outputs().get(at));
+                let output = at.and_then(|at| change.outputs.get(at));
                 let text = at.and_then(|at| texts.get_mut(at));
                 if let (Some(output), Some(text)) = (output, text) {
-                    text.get_or_insert_with(|| output.decode(chunk.doc()).into_owned())
+                    text.get_or_insert_with(|| output.decode(&change.doc).into_owned())
                         .push_str(&tail);
                     continue;
                 }
             }
-            let frame = self
-                .head
-                .as_ref()
-                .and_then(|head| head.text_frame(choice, channel, &tail));
-            if let Some(frame) = frame {
-                self.deliver(&frame, out);
+            let before = out.len();
+            if self.protocol.write_tail(choice, channel, &tail, out) {
+                self.delivered(before, out);
             }
         }
         Ok(())
     }
 
-    fn deliver(&mut self, frame: &[u8], out: &mut Vec<u8>) {
-        let before = out.len();
-        out.extend_from_slice(frame);
-        self.delivered(before, out);
+    /// Appends a keep-alive in the protocol's form.
+    pub(crate) fn ping(&mut self, out: &mut Vec<u8>) {
+        self.protocol.write_ping(out);
+    }
+
+    /// Appends the end of a complete answer, if it is no event of the answer itself.
+    pub(crate) fn end(&mut self, call: &Call, out: &mut Vec<u8>) {
+        if !self.ended {
+            out.extend_from_slice(&record_comment(call));
+            self.protocol.write_end(out);
+        }
+    }
+
+    /// Appends what tells the client that the answer ends here and why.
+    pub(crate) fn failure(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
+        self.protocol.write_failure(failure, out);
     }
 
     /// Accounts for what was appended to `out` from `before` on.
@@ -273,29 +268,6 @@ impl Events {
         let new = out.get(before..).unwrap_or_default();
         self.response.update(new);
         self.delivered_bytes += new.len() as u64;
-    }
-
-    /// Notes which choices exist and which finish with this chunk; gives the latter.
-    fn note_choices(&mut self, chunk: &Chunk) -> Vec<u32> {
-        for output in chunk.outputs() {
-            if !self
-                .choices
-                .iter()
-                .any(|(choice, _)| *choice == output.choice)
-            {
-                self.choices.push((output.choice, false));
-            }
-        }
-        let mut finished = Vec::new();
-        for (choice, reason) in chunk.finished() {
-            match self.choices.iter_mut().find(|(known, _)| *known == choice) {
-                Some((_, done)) => *done = true,
-                None => self.choices.push((choice, true)),
-            }
-            self.finish_reasons.push(finish_word(&reason));
-            finished.push(choice);
-        }
-        finished
     }
 
     fn collect_tool(&mut self, choice: u32, channel: Channel, text: &str) {

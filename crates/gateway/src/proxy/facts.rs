@@ -114,6 +114,8 @@ pub(crate) struct Facts {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) timings: Timings,
     pub(crate) content: Content,
+    /// Members that were left out because the provider does not know them.
+    pub(crate) dropped_params: Vec<String>,
     /// Names of settings that let something pass for this call.
     pub(crate) opened_switches: Vec<&'static str>,
 }

@@ -1,31 +1,21 @@
 //! Stage 2: what is asked. Reads the body once, strictly, and finds every text in it.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
 use capsule::Timestamp;
 use hyper::body::Incoming;
-use llm::edit::Edits;
-use llm::openai::{RequestError, RequestErrorKind};
-use llm::openai::{Target, chat, embeddings};
-use llm::scan::{Doc, Node};
-use llm::transcript::Transcript;
-use policy::route::RouteId;
+use llm::protocol::{Protocol, RequestError, RequestErrorKind};
 
 use crate::app::Snapshot;
 use crate::error::Error;
 use crate::server::read::{self, Patience, ReadError};
 
-/// A request body of any governed route.
-pub(crate) enum Body {
-    Chat(chat::Request),
-    Embeddings(embeddings::Request),
-}
-
 /// An inspected request.
 pub(crate) struct Request {
-    pub(crate) body: Body,
+    /// What the client speaks.
+    pub(crate) protocol: Protocol,
+    pub(crate) body: Box<dyn llm::protocol::Request>,
     /// Bytes as received.
     pub(crate) received: Bytes,
     /// Model named by the body, else by the path.
@@ -34,55 +24,13 @@ pub(crate) struct Request {
     pub(crate) started: Instant,
 }
 
-impl Body {
-    pub(crate) fn doc(&self) -> &Doc {
-        match self {
-            Self::Chat(request) => request.doc(),
-            Self::Embeddings(request) => request.doc(),
-        }
-    }
-
-    pub(crate) fn transcript(&self) -> &Transcript {
-        match self {
-            Self::Chat(request) => request.transcript(),
-            Self::Embeddings(request) => request.transcript(),
-        }
-    }
-
-    pub(crate) fn member(&self, name: &str) -> Option<Node<'_>> {
-        self.doc().root().get(name).filter(|node| !node.is_null())
-    }
-
-    pub(crate) fn user(&self) -> Option<Cow<'_, str>> {
-        self.member("user").and_then(|node| node.as_str())
-    }
-
-    pub(crate) fn is_stream(&self) -> bool {
-        matches!(self, Self::Chat(request) if request.stream())
-    }
-
-    pub(crate) fn upstream_edits(&self, target: &Target<'_>) -> Edits {
-        match self {
-            Self::Chat(request) => request.upstream_edits(target),
-            Self::Embeddings(request) => request.upstream_edits(target),
-        }
-    }
-
-    fn model(&self) -> Option<&str> {
-        match self {
-            Self::Chat(request) => request.model(),
-            Self::Embeddings(request) => request.model(),
-        }
-    }
-}
-
 /// Reads and inspects the body of a governed route.
 ///
 /// # Errors
 /// 413, 408 and 400 for the transfer; 400 and 422 with the field for the content.
 pub(crate) async fn inspect(
     snapshot: &Snapshot,
-    route: RouteId,
+    protocol: Protocol,
     route_name: &'static str,
     path_model: Option<String>,
     arrival: (Timestamp, Instant),
@@ -104,16 +52,17 @@ pub(crate) async fn inspect(
             },
             ReadError::Incomplete => Error::BodyIncomplete,
         })?;
-    let body = parse(snapshot, route, received.clone())
+    let body = llm::protocol::request(protocol, received.clone(), &snapshot.scan)
         .map_err(|error| public(error, route_name, limits.max_request_bytes))?;
     if snapshot.config.strict_fields {
-        strict(&body)?;
+        strict(body.as_ref())?;
     }
     let model = match body.model() {
         Some(model) => Some(model.to_owned()),
         None => path_model.as_deref().map(percent_decoded),
     };
     Ok(Request {
+        protocol,
         body,
         received,
         model,
@@ -122,20 +71,8 @@ pub(crate) async fn inspect(
     })
 }
 
-fn parse(snapshot: &Snapshot, route: RouteId, received: Bytes) -> Result<Body, RequestError> {
-    match route {
-        RouteId::Embeddings => {
-            embeddings::Request::parse(received, &snapshot.scan).map(Body::Embeddings)
-        }
-        _ => chat::Request::parse(received, &snapshot.scan).map(Body::Chat),
-    }
-}
-
-fn strict(body: &Body) -> Result<(), Error> {
-    let unknown = match body {
-        Body::Chat(request) => request.unknown_members().next().map(Cow::into_owned),
-        Body::Embeddings(request) => request.unknown_members().next().map(Cow::into_owned),
-    };
+fn strict(body: &dyn llm::protocol::Request) -> Result<(), Error> {
+    let unknown = body.unknown_members().into_iter().next();
     match unknown {
         None => Ok(()),
         Some(field) => Err(Error::InvalidField {

@@ -6,9 +6,9 @@ use capsule::Id;
 use ledger::Intent;
 
 use super::call::Call;
-use super::check::{self, RequestChecks};
+use super::check::{self, Edited, RequestChecks};
 use super::facts::{Content, Facts, Labels, Timings, UsageSource};
-use super::inspect::{Body, Request};
+use super::inspect::Request;
 use super::reserve::Reserved;
 use crate::app::{App, Snapshot};
 use crate::checks::Selected;
@@ -23,14 +23,14 @@ use crate::ids;
 pub(crate) struct Checked {
     call: Call,
     request: Request,
-    body: bytes::Bytes,
+    edited: Edited,
     selected: Selected,
 }
 
 impl Checked {
     /// Taken apart once, by the forward stage.
-    pub(crate) fn into_parts(self) -> (Call, Request, bytes::Bytes, Selected) {
-        (self.call, self.request, self.body, self.selected)
+    pub(crate) fn into_parts(self) -> (Call, Request, Edited, Selected) {
+        (self.call, self.request, self.edited, self.selected)
     }
 }
 
@@ -72,7 +72,6 @@ pub(crate) async fn open(
         snapshot,
         &app.digests,
         &admitted.request,
-        &admitted.destination,
         &admitted.selected,
     );
     facts.timings.checked = facts.elapsed();
@@ -82,7 +81,7 @@ pub(crate) async fn open(
     })?;
     facts.timings.opened = facts.elapsed();
     let RequestChecks {
-        body,
+        edited,
         coverage,
         sent_text,
         not_inspected,
@@ -97,11 +96,11 @@ pub(crate) async fn open(
     facts.opened_switches = opened_switches;
     facts.destination = admitted.destination;
     let call = Call::new(app.clone(), opened, parallel, facts);
-    match body {
-        Ok(body) => Ok(Opened::Checked(Box::new(Checked {
+    match edited {
+        Ok(edited) => Ok(Opened::Checked(Box::new(Checked {
             call,
             request: admitted.request,
-            body,
+            edited,
             selected: admitted.selected,
         }))),
         Err(error) => {
@@ -147,12 +146,8 @@ fn facts(
         arrival: request.arrival,
         started: request.started,
         route,
-        call_type: if matches!(request.body, Body::Chat(_)) {
-            "chat"
-        } else {
-            "embedding"
-        },
-        stream: request.body.is_stream(),
+        call_type: request.protocol.call_type(),
+        stream: request.body.stream(),
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
         tenant: admitted.caller.tenant().to_owned(),
@@ -171,7 +166,7 @@ fn facts(
         },
         request_digest: app.digests.digest("", Purpose::Request, &request.received),
         request_bytes: request.received.len() as u64,
-        prompt_hash: prompt_hash(app, snapshot, &request.body),
+        prompt_hash: prompt_hash(app, snapshot, request.body.as_ref()),
         sent_digest: None,
         sent_text_digest: None,
         response_digest: None,
@@ -190,31 +185,30 @@ fn facts(
             inspected: u64::try_from(request.started.elapsed().as_micros()).unwrap_or(0),
             ..Timings::default()
         },
-        content: content(snapshot, &request.body),
+        content: content(snapshot, request.body.as_ref()),
+        dropped_params: Vec::new(),
         opened_switches: Vec::new(),
     }
 }
 
-fn content(snapshot: &Snapshot, body: &Body) -> Content {
-    let request = match body {
-        Body::Chat(chat) if snapshot.config.content_mode == ContentMode::Full => chat
-            .last_user_text()
-            .map(std::borrow::Cow::into_owned)
-            .unwrap_or_default(),
-        _ => String::new(),
+fn content(snapshot: &Snapshot, body: &dyn llm::protocol::Request) -> Content {
+    let request = match snapshot.config.content_mode {
+        ContentMode::Full => body.last_user_text(),
+        _ => None,
     };
     Content {
-        request,
+        request: request.map_or_else(String::new, std::borrow::Cow::into_owned),
         answer: String::new(),
     }
 }
 
-/// Digest of the canonical `messages` as the client sent them: keyed, or the reference's plain SHA3-256 by setting.
-fn prompt_hash(app: &App, snapshot: &Snapshot, body: &Body) -> Option<String> {
-    let node = match body {
-        Body::Chat(chat) => chat.messages(),
-        Body::Embeddings(_) => body.member("input")?,
-    };
+/// Digest of the canonical prompt as the client sent it: keyed, or the reference's plain SHA3-256 by setting.
+fn prompt_hash(
+    app: &App,
+    snapshot: &Snapshot,
+    body: &dyn llm::protocol::Request,
+) -> Option<String> {
+    let node = body.prompt()?;
     let value = capsule::json::parse(node.raw(), &capsule::json::Limits::default()).ok()?;
     let canonical = capsule::canonical::to_vec(&value);
     Some(match snapshot.config.prompt_hash {

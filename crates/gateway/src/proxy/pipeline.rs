@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use http::request::Parts;
 use hyper::body::Incoming;
+use llm::protocol::Family;
 use policy::route::Route;
 
 use super::open::Opened;
 use super::{admit, answer, authenticate, inspect, open, reserve};
 use crate::app::App;
-use crate::dispatch::route_name;
+use crate::dispatch::{protocol, route_name};
 use crate::error::Error;
 use crate::server::read;
 use crate::server::reply::{self, Reply};
@@ -28,6 +29,10 @@ pub(crate) async fn run(
     body: Incoming,
 ) -> Reply {
     let name = route_name(route);
+    let Some(protocol) = protocol(route.id) else {
+        return app.refuse(Family::OpenAi, Error::Internal, name, None);
+    };
+    let family = protocol.family();
     let arrival = (app.clock.now(), Instant::now());
     // One snapshot for the whole call, whatever is reloaded meanwhile.
     let snapshot = app.snapshot();
@@ -37,18 +42,18 @@ pub(crate) async fn run(
     {
         Ok(caller) => caller,
         Err(error) => {
-            let reply = app.refuse(error, name, None);
+            let reply = app.refuse(family, error, name, None);
             return read::discard(&head.headers, body, reply).await;
         }
     };
     let key_id = caller.key_id().as_str().to_owned();
-    let refuse = |error: Error| app.refuse(error, name, Some(&key_id));
-    let request = match inspect::inspect(&snapshot, route.id, name, path_model, arrival, body).await
+    let refuse = |error: Error| app.refuse(family, error, name, Some(&key_id));
+    let request = match inspect::inspect(&snapshot, protocol, name, path_model, arrival, body).await
     {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    let admitted = match admit::admit(&snapshot, route.id, name, caller, request) {
+    let admitted = match admit::admit(&snapshot, name, caller, request) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(error),
     };
@@ -59,7 +64,9 @@ pub(crate) async fn run(
     // From here on the call has an intent, so it ends in exactly one record by way of its guard.
     let checked = match open::open(&app, &snapshot, name, &head.headers, reserved).await {
         Ok(Opened::Checked(checked)) => *checked,
-        Ok(Opened::Refused(error, id)) => return reply::error(&error, Some(&id.to_string())),
+        Ok(Opened::Refused(error, id)) => {
+            return reply::error_in(family, &error, Some(&id.to_string()));
+        }
         Err(error) => return refuse(error),
     };
     let forwarded = forward::forward(checked).await;

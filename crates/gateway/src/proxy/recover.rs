@@ -7,7 +7,6 @@ use policy::Billed;
 use store::spend::{CostSource, Spend, Status};
 
 use super::admit::Admitted;
-use super::inspect::Body;
 
 /// Output tokens reserved when the request sets no limit.
 const DEFAULT_OUTPUT: u64 = 4096;
@@ -18,10 +17,7 @@ const SEPARATOR: char = '\u{1f}';
 /// The payload of an intent: which call it was and what it may cost at most. Written for every call and read after a crash
 /// only, so it is plain joined text.
 pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
-    let call_type = match &admitted.request.body {
-        Body::Chat(_) => "chat",
-        Body::Embeddings(_) => "embedding",
-    };
+    let call_type = admitted.request.protocol.call_type();
     let cost = reservation(admitted).map_or_else(String::new, |micro| micro.to_string());
     let parts = [
         route,
@@ -44,13 +40,11 @@ pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
 /// A token is at least one byte of the body, and the request's own limit bounds the output.
 fn reservation(admitted: &Admitted) -> Option<i64> {
     let request = &admitted.request;
-    let output = match &request.body {
-        Body::Chat(chat) => chat
-            .max_tokens()
-            .unwrap_or(DEFAULT_OUTPUT)
-            .saturating_mul(chat.n()),
-        Body::Embeddings(_) => 0,
-    };
+    let output = request
+        .body
+        .max_output_tokens()
+        .unwrap_or(DEFAULT_OUTPUT)
+        .saturating_mul(request.body.choices());
     let billed = Billed {
         input: request.received.len() as u64,
         output,

@@ -14,11 +14,12 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use llm::openai::mock;
-use llm::openai::stream::Event;
-use llm::sse::{self, Framer, SseLimits};
+use llm::protocol::{self, Failure, Family, StreamOptions};
+use llm::sse::{Frame, Framer, SseLimits};
+use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::answer::mock_head;
+use super::answer::{head, untranslated};
 use super::channels::Channels;
 use super::coverage::Delivery;
 use super::events::{Events, Step};
@@ -48,10 +49,12 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         request,
         selected,
         source,
+        back,
         deadline,
     } = forwarded;
+    let family = request.protocol.family();
     let Some(facts) = call.facts() else {
-        return reply::error(&Error::Internal, None);
+        return reply::error_in(family, &Error::Internal, None);
     };
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let limits = &snapshot.config.limits;
@@ -59,7 +62,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         Source::Failed(error) => {
             let public = error.public();
             drop(call.finish(End::Failed(public.code), public.status.as_u16()));
-            return reply::error(&error, Some(&id.to_string()));
+            return reply::error_in(family, &error, Some(&id.to_string()));
         }
         Source::Mock(text) => (
             Input::Ready(mock_stream(&request, &call, &text)),
@@ -77,7 +80,20 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         Delivery::Windowed,
         full,
     );
-    let include_usage = matches!(&request.body, inspect::Body::Chat(chat) if chat.include_usage());
+    let protocol = protocol::stream(
+        request.protocol,
+        StreamOptions {
+            model: &facts.destination.requested,
+            include_usage: request.body.include_usage(),
+            edits: channels.edits(),
+            limits: snapshot.scan,
+        },
+    );
+    let translator = back.map(|back| {
+        let head = head(&request, facts);
+        let translator = StreamTranslator::new(&back, &head, &snapshot.scan);
+        Box::new((translator, Framer::new(sse_limits(limits.max_event_bytes))))
+    });
     let secrets = facts.destination.deployment.clone();
     let secrets: Vec<String> = self::secrets(&secrets)
         .into_iter()
@@ -86,16 +102,15 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     let mut response = Response::new(());
     headers::add(response.headers_mut(), facts);
     headers::checkpoint(response.headers_mut(), call.app());
-    let events = Events::new(&call, channels, include_usage, snapshot.scan, secrets);
+    let events = Events::new(&call, channels, protocol, secrets);
     let cut = Box::pin(call.app().when_cut());
     let mut stream = StreamBody {
         events: Some(events),
         call: Some(call),
         input: source,
-        framer: Framer::new(SseLimits {
-            max_event: limits.max_event_bytes,
-            ..SseLimits::default()
-        }),
+        framer: Framer::new(sse_limits(limits.max_event_bytes)),
+        translator,
+        family,
         out: Vec::new(),
         turns: 0,
         last_input: Instant::now(),
@@ -111,7 +126,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         failed_early: None,
     };
     if let Some(error) = stream.begin().await {
-        return reply::error(&error, Some(&id.to_string()));
+        return reply::error_in(family, &error, Some(&id.to_string()));
     }
     let (mut head, ()) = response.into_parts();
     head.status = StatusCode::OK;
@@ -133,13 +148,17 @@ fn mock_stream(
     call: &Call,
     text: &str,
 ) -> std::collections::VecDeque<Bytes> {
-    let n = match &request.body {
-        inspect::Body::Chat(chat) => chat.n(),
-        inspect::Body::Embeddings(_) => 1,
-    };
+    let n = request.body.choices();
     call.facts()
-        .map(|facts| mock::stream(&mock_head(facts), text, n, &mock::USAGE).into())
+        .map(|facts| mock::stream(&head(request, facts), text, n, &mock::USAGE).into())
         .unwrap_or_default()
+}
+
+fn sse_limits(max_event: usize) -> SseLimits {
+    SseLimits {
+        max_event,
+        ..SseLimits::default()
+    }
 }
 
 /// Where the bytes come from.
@@ -157,6 +176,9 @@ pub(crate) struct StreamBody {
     events: Option<Events>,
     input: Input,
     framer: Framer,
+    /// Where the provider speaks another format: its frames become the client's, which are cut into frames again.
+    translator: Option<Box<(StreamTranslator, Framer)>>,
+    family: Family,
     out: Vec<u8>,
     turns: u8,
     last_input: Instant,
@@ -269,31 +291,75 @@ impl StreamBody {
 
     fn drain_frames(&mut self) {
         while let Some(frame) = self.framer.next_frame() {
-            let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else {
+            if self.events.is_none() {
                 return;
-            };
-            match events.frame(frame, call, &mut self.out) {
-                Step::More => {}
-                Step::Done => return self.done(),
-                Step::Failed(error, code) => return self.fail(error, code),
-                Step::Blocked(check) => return self.blocked(&check),
             }
+            match &mut self.translator {
+                None => self.event(frame),
+                Some(translator) => {
+                    let mut translated = Vec::new();
+                    let result = translator.0.push(&frame, &mut translated);
+                    self.translated(translated);
+                    if let Err(error) = result {
+                        return self.fail(untranslated(&error), "upstream_invalid");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes frames in the client's format that the translator wrote.
+    fn translated(&mut self, bytes: Vec<u8>) {
+        let pushed = match &mut self.translator {
+            Some(translator) if !bytes.is_empty() => translator.1.push(Bytes::from(bytes)),
+            _ => return,
+        };
+        while let Some(frame) = self
+            .translator
+            .as_mut()
+            .and_then(|translator| translator.1.next_frame())
+        {
+            self.event(frame);
+        }
+        if let Err(error) = pushed {
+            let error = Error::UpstreamInvalid(error.to_string());
+            self.fail(error, "upstream_invalid");
+        }
+    }
+
+    /// One frame in the client's format. Nothing happens once the call is settled.
+    fn event(&mut self, frame: Frame) {
+        let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else {
+            return;
+        };
+        match events.frame(frame, call, &mut self.out) {
+            Step::More => {}
+            Step::Done => self.done(),
+            Step::Failed(error, code) => self.fail(error, code),
+            Step::Blocked(check) => self.blocked(&check),
         }
     }
 
     fn end_of_input(&mut self) {
         if let Some(last) = self.framer.finish() {
-            let data = last.data.unwrap_or_default();
-            let is_done = matches!(
-                Event::parse(data, &llm::scan::Limits::default()),
-                Ok(Event::Done)
-            );
-            if is_done {
+            let data = last.data.as_deref().unwrap_or_default();
+            if self.translator.is_none() && data.trim_ascii() == b"[DONE]" {
                 return self.done();
             }
         }
-        // Some providers end without `[DONE]`; a choice that said how it finished is complete.
-        match self.events.as_ref().is_some_and(Events::all_finished) {
+        if let Some(translator) = &mut self.translator {
+            let mut translated = Vec::new();
+            // Whether the answer is complete is judged below, by what came out.
+            let result = translator.0.finish(&mut translated);
+            self.translated(translated);
+            if let Err(error) = result {
+                return self.fail(untranslated(&error), "upstream_invalid");
+            }
+            if self.events.is_none() {
+                return;
+            }
+        }
+        match self.events.as_ref().is_some_and(Events::is_complete) {
             true => self.done(),
             false => self.fail(Error::UpstreamCut, "upstream_cut"),
         }
@@ -314,7 +380,10 @@ impl StreamBody {
             return Poll::Ready(());
         }
         if now.duration_since(self.last_output) >= self.keep_alive {
-            self.out.extend_from_slice(b": keep-alive\n\n");
+            match &mut self.events {
+                Some(events) => events.ping(&mut self.out),
+                None => return Poll::Ready(()),
+            }
         }
         let next = (self.last_input + self.idle)
             .min(self.deadline)
@@ -339,15 +408,7 @@ impl StreamBody {
             (self.events, self.call) = (Some(events), Some(call));
             return self.blocked(&check);
         }
-        if let Some(facts) = call.facts() {
-            let mut comment = format!("sealgate capsule://{}", facts.id);
-            if let Some(checkpoint) = call.app().witness.text(&call.app().ledger) {
-                comment.push_str(" checkpoint ");
-                comment.push_str(&checkpoint);
-            }
-            self.out.extend_from_slice(&sse::comment_frame(&comment));
-        }
-        self.out.extend_from_slice(sse::DONE);
+        events.end(&call, &mut self.out);
         events.report(&mut call);
         drop(call.finish(End::Answered, 200));
     }
@@ -376,22 +437,24 @@ impl StreamBody {
     /// Ends with an error: as an answer of its own before the first event, as one last event after it.
     fn finish_with(&mut self, error: &Error, end: End) {
         self.input = Input::Over;
-        let (Some(events), Some(mut call)) = (self.events.take(), self.call.take()) else {
+        let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else {
             return;
         };
         let id = call.facts().map(|facts| facts.id.to_string());
-        let status = if events.has_delivered() {
-            200
-        } else {
-            error.public().status.as_u16()
-        };
+        let public = error.public();
+        let mut status = public.status.as_u16();
         if events.has_delivered() {
-            self.out
-                .extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+            status = 200;
+            let failure = Failure {
+                envelope: &error.body_in(self.family, id.as_deref()),
+                message: &error.to_string(),
+                code: public.code,
+            };
+            events.failure(&failure, &mut self.out);
         } else {
             self.out.clear();
-            self.out
-                .extend_from_slice(&sse::data_frame(&error.body(id.as_deref())));
+            // Not empty, so that the waiting head sees that something happened.
+            self.out.push(b'\n');
             self.failed_early = Some(error.clone());
         }
         events.report(&mut call);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use llm::protocol::Family;
 
 use super::body::Body;
 use crate::error::Error;
@@ -56,10 +57,15 @@ pub(crate) fn security(headers: &mut HeaderMap) {
     );
 }
 
-/// An error answer; `call_id` when the call has one.
+/// An error answer in OpenAI's envelope; `call_id` when the call has one.
 pub(crate) fn error(error: &Error, call_id: Option<&str>) -> Reply {
+    error_in(Family::OpenAi, error, call_id)
+}
+
+/// An error answer in the envelope of the client's protocol.
+pub(crate) fn error_in(family: Family, error: &Error, call_id: Option<&str>) -> Reply {
     let public = error.public();
-    let mut response = json(public.status, error.body(call_id));
+    let mut response = json(public.status, error.body_in(family, call_id));
     let headers = response.headers_mut();
     if let Some(value) = call_id.and_then(|id| HeaderValue::from_str(id).ok()) {
         headers.insert(CALL_ID, value);

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Method, Request, Response};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
+use llm::translate::Back;
 
 use crate::checks::Selected;
 use crate::config::Deployment;
@@ -19,7 +20,7 @@ use crate::proxy::open::Checked;
 use crate::server::read::{self, Patience};
 use crate::upstream::client::SendError;
 use crate::upstream::link::RelayBody;
-use crate::upstream::prepared::Prepared;
+use crate::upstream::render::{self, Outgoing};
 use crate::upstream::scrub::scrub;
 
 /// Longest error body of a provider that is read.
@@ -39,6 +40,8 @@ pub(crate) struct Forwarded {
     pub(crate) request: inspect::Request,
     pub(crate) selected: Selected,
     pub(crate) source: Source,
+    /// How the provider's answer becomes the client's; `None` where both speak the same format.
+    pub(crate) back: Option<Back>,
     /// When the whole answer must be complete.
     pub(crate) deadline: Instant,
 }
@@ -55,7 +58,7 @@ pub(crate) enum Source {
 
 /// Sends the checked body to the deployment and waits for the head of the answer.
 pub(crate) async fn forward(checked: Checked) -> Forwarded {
-    let (mut call, request, body, selected) = checked.into_parts();
+    let (mut call, request, edited, selected) = checked.into_parts();
     let Some(facts) = call.facts() else {
         return fail(call, request, selected, Error::Internal);
     };
@@ -68,20 +71,31 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
             request,
             selected,
             source,
+            back: None,
             deadline,
         };
     }
-    let Some(prepared) = facts.snapshot.prepared.get(&deployment.id).cloned() else {
-        return fail(call, request, selected, Error::Internal);
+    let model = facts.destination.upstream_model.clone();
+    let rendered = render::render(&facts.snapshot, &request, &edited, &deployment, &model);
+    let Outgoing {
+        uri,
+        headers,
+        body,
+        back,
+        dropped,
+    } = match rendered {
+        Ok(outgoing) => outgoing,
+        Err(error) => return fail(call, request, selected, error),
     };
     let sent_digest = call.app().digests.digest("", Purpose::Sent, &body);
     if let Some(facts) = call.facts_mut() {
         facts.sent_digest = Some(sent_digest);
+        facts.dropped_params = dropped;
     }
-    let outgoing = build(&prepared, &request.body, body);
+    let outgoing = build(uri, headers, body);
     let began = Instant::now();
     let first_byte = first_byte_time(&call);
-    let wait = if request.body.is_stream() {
+    let wait = if request.body.stream() {
         deployment.stream_timeout
     } else {
         first_byte
@@ -93,7 +107,7 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
             seconds: wait.as_secs(),
         }),
         Ok(Err(error)) => Err(unreachable(&error)),
-        Ok(Ok(response)) => accept(&deployment, request.body.is_stream(), response).await,
+        Ok(Ok(response)) => accept(&deployment, request.body.stream(), response).await,
     };
     let (status, code) = match &result {
         Ok(response) => (response.status().as_u16(), None),
@@ -116,6 +130,7 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
             request,
             selected,
             source: Source::Provider(response),
+            back,
             deadline,
         },
         Err(error) => fail(call, request, selected, error),
@@ -136,21 +151,16 @@ fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Er
         request,
         selected,
         source: Source::Failed(error),
+        back: None,
         deadline: Instant::now(),
     }
 }
 
-fn build(prepared: &Prepared, body: &inspect::Body, bytes: Bytes) -> Request<Full<Bytes>> {
-    let length = bytes.len();
+fn build(uri: Uri, headers: HeaderMap, bytes: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(bytes));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = match body {
-        inspect::Body::Chat(_) => prepared.chat.clone(),
-        inspect::Body::Embeddings(_) => prepared.embeddings.clone(),
-    };
-    *request.headers_mut() = prepared.headers.clone();
-    let headers = request.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
     request
 }
 

@@ -6,4 +6,5 @@ pub(crate) mod forward;
 pub(crate) mod link;
 pub(crate) mod pool;
 pub(crate) mod prepared;
+pub(crate) mod render;
 pub(crate) mod scrub;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use http::Uri;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::InvalidUri;
+use llm::provider::{Credential, Place, Provider, Route};
 
-use crate::config::{Config, Deployment};
+use crate::config::{Config, Deployment, UpstreamModel};
+use crate::error::Error;
 
 /// URLs and headers of one deployment.
 pub(crate) struct Prepared {
-    pub(crate) chat: Uri,
-    pub(crate) embeddings: Uri,
+    /// By route and whether the answer is streamed; empty where the model of a call is part of the URL.
+    urls: Vec<((Route, bool), Uri)>,
     pub(crate) headers: HeaderMap,
     /// The deployment's id, for answers.
     pub(crate) id: HeaderValue,
@@ -51,21 +53,40 @@ pub(crate) fn prepare_all(config: &Config) -> Result<HashMap<String, Arc<Prepare
 }
 
 fn prepare(deployment: &Deployment) -> Result<Option<Prepared>, PrepareError> {
-    let Some(base) = &deployment.api_base else {
+    let (Some(base), Some(provider)) = (&deployment.api_base, deployment.profile) else {
         return Ok(None);
     };
-    let url = |path: &str| {
-        format!("{base}{path}")
-            .parse::<Uri>()
-            .map_err(|source| PrepareError::Url {
-                id: deployment.id.clone(),
-                source,
-            })
+    let base = base.to_string();
+    let mut urls = Vec::new();
+    let model = match &deployment.upstream_model {
+        UpstreamModel::Fixed(model) => Some(model.as_str()),
+        // Where the model is no part of the URL, its name does not matter.
+        UpstreamModel::Pattern { .. } => (!provider.model_in_url()).then_some("any"),
     };
+    if let Some(model) = model {
+        for route in provider
+            .native
+            .iter()
+            .copied()
+            .chain([provider.wire.main_route()])
+        {
+            for stream in [false, true] {
+                let place = place(deployment, &base, model, route, stream);
+                // A route without a URL is refused when it is called.
+                let Ok(url) = provider.endpoint(&place) else {
+                    continue;
+                };
+                let url = url.parse().map_err(|source| PrepareError::Url {
+                    id: deployment.id.clone(),
+                    source,
+                })?;
+                urls.push(((route, stream), url));
+            }
+        }
+    }
     Ok(Some(Prepared {
-        chat: url("/chat/completions")?,
-        embeddings: url("/embeddings")?,
-        headers: headers(deployment)?,
+        urls,
+        headers: headers(deployment, provider)?,
         id: HeaderValue::from_str(&deployment.id).map_err(|_| PrepareError::Header {
             id: deployment.id.clone(),
             what: "model_info.id".to_owned(),
@@ -73,7 +94,55 @@ fn prepare(deployment: &Deployment) -> Result<Option<Prepared>, PrepareError> {
     }))
 }
 
-fn headers(deployment: &Deployment) -> Result<HeaderMap, PrepareError> {
+fn place<'a>(
+    deployment: &'a Deployment,
+    api_base: &'a str,
+    model: &'a str,
+    route: Route,
+    stream: bool,
+) -> Place<'a> {
+    Place {
+        api_base,
+        api_version: deployment.api_version.as_deref(),
+        model,
+        route,
+        stream,
+    }
+}
+
+impl Prepared {
+    /// The URL of a call.
+    ///
+    /// # Errors
+    /// When the client's model name cannot be part of a URL, or the provider has no such route.
+    pub(crate) fn uri(
+        &self,
+        deployment: &Deployment,
+        provider: &Provider,
+        model: &str,
+        route: Route,
+        stream: bool,
+    ) -> Result<Uri, Error> {
+        if let Some((_, url)) = self.urls.iter().find(|(key, _)| *key == (route, stream)) {
+            return Ok(url.clone());
+        }
+        let base = deployment.api_base.as_ref().ok_or(Error::Internal)?;
+        let base = base.to_string();
+        let refused = |message: String| Error::InvalidField {
+            field: "model".to_owned(),
+            message,
+            status: 400,
+            kind: "invalid_request_error",
+        };
+        let url = provider
+            .endpoint(&place(deployment, &base, model, route, stream))
+            .map_err(|error| refused(error.to_string()))?;
+        url.parse()
+            .map_err(|_| refused("the model name cannot be part of a URL".to_owned()))
+    }
+}
+
+fn headers(deployment: &Deployment, provider: &Provider) -> Result<HeaderMap, PrepareError> {
     let refused = |what: &str| PrepareError::Header {
         id: deployment.id.clone(),
         what: what.to_owned(),
@@ -88,11 +157,18 @@ fn headers(deployment: &Deployment) -> Result<HeaderMap, PrepareError> {
     );
     let agent = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    for (name, value) in provider.headers {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
     if let Some(key) = &deployment.api_key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        let (name, before) = provider.auth.header(Credential::Key);
+        let mut value = HeaderValue::from_str(&format!("{before}{}", key.expose()))
             .map_err(|_| refused("api_key"))?;
         value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+        headers.insert(HeaderName::from_static(name), value);
     }
     if let Some(organization) = &deployment.organization {
         let value = HeaderValue::from_str(organization).map_err(|_| refused("organization"))?;

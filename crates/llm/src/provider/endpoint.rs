@@ -69,6 +69,12 @@ impl Provider {
         }
     }
 
+    /// Whether URLs of calls may hold the model's name.
+    #[must_use]
+    pub fn model_in_url(&self) -> bool {
+        self.wire == Wire::Gemini || self.auth == Auth::ApiKey
+    }
+
     fn gemini(&self, place: &Place<'_>) -> Result<String, EndpointError> {
         let base = place.api_base.trim_end_matches('/');
         let path = if has_path(base) { "" } else { self.base_path };
