@@ -4,6 +4,7 @@
 //! strict JSON reader; [`edit`] is the one way to change a body; everything in
 //! [`openai`] is built from the two, and [`protocol`] is the form that all of them share.
 
+pub mod anthropic;
 pub mod edit;
 pub mod fuzz;
 pub mod json;

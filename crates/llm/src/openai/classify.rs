@@ -13,7 +13,7 @@ use crate::transcript::{OpaqueKind, Part, Role, Structure, Transcript};
 const MAX_ID: usize = 128;
 
 /// Whether a string looks like an identifier: letters, digits and `_-.:@+|/=`.
-fn is_identifier(node: Node<'_>) -> bool {
+pub(crate) fn is_identifier(node: Node<'_>) -> bool {
     let raw = node.raw();
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:@+|/=".contains(b);

@@ -6,7 +6,7 @@ use crate::scan::{Kind, Node};
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// The chat or embeddings API defines it.
     Known(Rule),
     /// Read by the gateway and never sent on.
@@ -22,7 +22,7 @@ pub(super) enum Class {
 
 /// What a typed member may be. `null` is always allowed and means absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// Anything.
     Any,
     /// Written without fraction and exponent, within the bounds.
@@ -42,7 +42,7 @@ pub(super) enum Rule {
 }
 
 /// Looks a name up; compared exactly, after unescaping.
-pub(super) fn class(name: &str) -> Class {
+pub(crate) fn class(name: &str) -> Class {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if let Ok(row) = NAMES.binary_search_by(|(known, _)| order(known.as_bytes(), name.as_bytes())) {
         NAMES.get(row).map_or(Class::Unknown, |(_, class)| *class)
@@ -91,7 +91,7 @@ pub fn refused_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// What is wrong with the value of a typed member.
-pub(super) enum Mismatch {
+pub(crate) enum Mismatch {
     /// Another JSON type than wanted.
     Type(String),
     /// The right type, an impossible value.
@@ -99,7 +99,7 @@ pub(super) enum Mismatch {
 }
 
 /// Checks the value of one member against its rule.
-pub(super) fn check(name: &str, rule: Rule, value: Node<'_>) -> Result<(), Mismatch> {
+pub(crate) fn check(name: &str, rule: Rule, value: Node<'_>) -> Result<(), Mismatch> {
     if value.is_null() {
         return Ok(());
     }

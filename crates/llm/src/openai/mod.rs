@@ -1,7 +1,7 @@
 //! The OpenAI wire format: requests, answers, streams, errors, model lists.
 
 pub mod chat;
-mod classify;
+pub(crate) mod classify;
 mod classify_tools;
 pub mod embeddings;
 pub mod error;
@@ -11,10 +11,10 @@ pub mod mock;
 pub mod models;
 mod output;
 pub mod relay;
-mod request;
+pub(crate) mod request;
 pub mod stream;
 mod upstream;
-mod vocabulary;
+pub(crate) mod vocabulary;
 
 pub use output::{Channel, Output};
 pub use request::{RequestError, RequestErrorKind};

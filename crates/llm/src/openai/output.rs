@@ -22,6 +22,11 @@ pub enum Channel {
     ToolArguments(u32),
     /// Input of the custom tool call with this index: free text.
     ToolInput(u32),
+    /// Name of the tool call with this index, where a stream gives it as a whole.
+    CalledName(u32),
+    /// A string within the input of the tool call with this index, whole: a value or the
+    /// name of a member.
+    InputValue(u32),
     /// The transcript of spoken output.
     AudioTranscript,
     /// Any other string, by a hash of the member names that lead to it, so that the
@@ -38,9 +43,9 @@ impl Channel {
             Channel::Text => "text",
             Channel::Reasoning => "reasoning",
             Channel::Refusal => "refusal",
-            Channel::ToolName(_) => "tool_name",
+            Channel::ToolName(_) | Channel::CalledName(_) => "tool_name",
             Channel::ToolArguments(_) => "tool_arguments",
-            Channel::ToolInput(_) => "tool_input",
+            Channel::ToolInput(_) | Channel::InputValue(_) => "tool_input",
             Channel::AudioTranscript => "audio_transcript",
             Channel::Other(_) => "other",
         }
@@ -49,13 +54,22 @@ impl Channel {
     /// Whether successive chunks carry pieces of one text.
     #[must_use]
     pub fn is_incremental(self) -> bool {
-        !matches!(self, Channel::Other(_))
+        !matches!(
+            self,
+            Channel::Other(_) | Channel::CalledName(_) | Channel::InputValue(_)
+        )
     }
 
     /// Whether the text is a JSON document, whose escapes a check should read.
     #[must_use]
     pub fn is_json_text(self) -> bool {
         matches!(self, Channel::ToolArguments(_))
+    }
+
+    /// The channel of whole values of a member with this name.
+    pub(crate) fn of_member(name: &str) -> Channel {
+        let fold = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        Channel::Other(name.as_bytes().iter().fold(0x811c_9dc5, fold))
     }
 
     /// The channel of a member below this one. Known channels stay what they are.

@@ -96,7 +96,7 @@ impl Piece {
 }
 
 /// A chunk with one or two holes where string tokens were.
-struct Template {
+pub(crate) struct Template {
     choice: u32,
     channel: Channel,
     /// Which hole is the text; the other one is padding (`obfuscation`).
@@ -206,7 +206,34 @@ impl Template {
         })
     }
 
-    fn fit(&self, own: &Arc<Template>, data: &Bytes) -> Option<Piece> {
+    /// For an event whose one text is the string token at `hole`; the client's frame is
+    /// `lead`, the data with the text and a blank line.
+    pub(crate) fn with_hole(
+        choice: u32,
+        channel: Channel,
+        data: &Bytes,
+        hole: Range<usize>,
+        lead: &[u8],
+    ) -> Option<Template> {
+        let (text, theirs) = around(data, &[(hole, true)])?;
+        let mut ours: Vec<Vec<u8>> = theirs.iter().map(|segment| segment.to_vec()).collect();
+        let breaks = |segment: &Vec<u8>| memchr::memchr2(b'\n', b'\r', segment).is_some();
+        if ours.iter().any(breaks) {
+            return None;
+        }
+        ours.first_mut()?.splice(..0, lead.iter().copied());
+        ours.last_mut()?.extend_from_slice(b"\n\n");
+        Some(Template {
+            choice,
+            channel,
+            text,
+            theirs,
+            ours,
+        })
+    }
+
+    /// The piece that `data` is, if it equals the template outside of its holes.
+    pub(crate) fn fit(&self, own: &Arc<Template>, data: &Bytes) -> Option<Piece> {
         let mut tokens = [const { Bytes::new() }; 2];
         let mut at = 0_usize;
         for (number, segment) in self.theirs.iter().enumerate() {

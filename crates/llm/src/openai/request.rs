@@ -128,7 +128,7 @@ fn member(name: &str, value: Node<'_>) -> Result<(), RequestError> {
 
 /// Refused names below a gateway member or an unknown member, at any depth. The depth
 /// is bounded by the scanner, so recursion is too.
-fn nested(value: Node<'_>) -> Result<(), RequestError> {
+pub(crate) fn nested(value: Node<'_>) -> Result<(), RequestError> {
     for (key, child) in value.entries() {
         let name = key.as_str().unwrap_or_default();
         if fields::refused_anywhere(&name) {
@@ -139,7 +139,7 @@ fn nested(value: Node<'_>) -> Result<(), RequestError> {
     value.items().try_for_each(nested)
 }
 
-fn refused(name: &str, path: &str) -> RequestError {
+pub(crate) fn refused(name: &str, path: &str) -> RequestError {
     let message = format!("Rejected Request: {name} is not allowed in request body.");
     RequestError::new(RequestErrorKind::Refused, path, message)
 }

@@ -312,7 +312,9 @@ impl Head {
                 member(&mut delta, name);
                 delta.extend_from_slice(b"}]}");
             }
-            super::Channel::Other(_) => return None,
+            super::Channel::Other(_)
+            | super::Channel::CalledName(_)
+            | super::Channel::InputValue(_) => return None,
         }
         Some(self.frame(choice, &delta, None))
     }

@@ -84,7 +84,7 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 /// Keywords and type names of JSON Schema.
-pub(super) const SCHEMA_WORDS: &[&str] = &[
+pub(crate) const SCHEMA_WORDS: &[&str] = &[
     "if",
     "$id",
     "not",
@@ -223,7 +223,7 @@ pub(super) const ANSWER: &[&str] = &[
 ];
 
 /// Whether a string token is one of the words of a sorted list.
-pub(super) fn is_in(list: &[&str], node: Node<'_>) -> bool {
+pub(crate) fn is_in(list: &[&str], node: Node<'_>) -> bool {
     let text = node.text_bytes();
     text.is_some_and(|text| {
         list.binary_search_by(|word| order(word.as_bytes(), &text))
@@ -232,7 +232,7 @@ pub(super) fn is_in(list: &[&str], node: Node<'_>) -> bool {
 }
 
 /// The order of the lists: by length, then by bytes.
-pub(super) fn order(left: &[u8], right: &[u8]) -> Ordering {
+pub(crate) fn order(left: &[u8], right: &[u8]) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 

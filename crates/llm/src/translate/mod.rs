@@ -10,7 +10,7 @@
 #[expect(dead_code, reason = "the halves that use all of it follow")]
 mod types;
 
-pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError, Wire};
+pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError};
 #[expect(unused_imports, reason = "the halves that use all of it follow")]
 pub(crate) use types::{JSON_TOOL, Job};
 
@@ -18,6 +18,7 @@ use crate::edit::Edits;
 use crate::json;
 use crate::openai::stream::Head;
 use crate::protocol::Protocol;
+use crate::provider::Wire;
 use crate::scan::{Doc, Kind, Limits};
 use crate::sse::{Frame, Framer, SseLimits};
 use bytes::Bytes;

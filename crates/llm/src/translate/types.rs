@@ -1,28 +1,15 @@
 //! What the translations share.
 
 use crate::protocol::Protocol;
+use crate::provider::Wire;
 use crate::scan::ScanError;
 
-/// The request format that a deployment's provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wire {
-    /// OpenAI chat completions and what is compatible with them.
-    OpenAi,
-    /// Anthropic messages.
-    Anthropic,
-    /// Google's `generateContent`.
-    Gemini,
-}
-
-impl Wire {
-    /// A name for messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Wire::OpenAi => "OpenAI",
-            Wire::Anthropic => "Anthropic",
-            Wire::Gemini => "Gemini",
-        }
+/// A name of the format for messages.
+fn name(wire: Wire) -> &'static str {
+    match wire {
+        Wire::OpenAi => "OpenAI",
+        Wire::Anthropic => "Anthropic",
+        Wire::Gemini => "Gemini",
     }
 }
 
@@ -81,7 +68,7 @@ pub struct Back {
 impl std::fmt::Debug for Back {
     /// Without names: they are content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (client, wire) = (self.client.call_type(), self.wire.as_str());
+        let (client, wire) = (self.client.call_type(), name(self.wire));
         write!(f, "Back({client} from {wire}, stream: {})", self.stream)
     }
 }
@@ -142,7 +129,7 @@ impl TranslateError {
 
     /// A pair of formats that no translation exists for.
     pub(crate) fn not_built(from: Protocol, to: Wire) -> TranslateError {
-        let (from, to) = (from.call_type(), to.as_str());
+        let (from, to) = (from.call_type(), name(to));
         let message = format!("{from} calls cannot be sent to a {to} deployment.");
         TranslateError::new("model", message)
     }
@@ -203,7 +190,7 @@ impl<'a> Job<'a> {
     pub(crate) fn cannot(&mut self, field: impl Into<String>) -> Result<(), TranslateError> {
         let field = field.into();
         if !self.options.drop_params {
-            return Err(TranslateError::unsupported(field, self.back.wire.as_str()));
+            return Err(TranslateError::unsupported(field, name(self.back.wire)));
         }
         self.dropped.push(field);
         Ok(())
