@@ -189,10 +189,9 @@ impl Walk {
 
     fn metadata(&mut self, metadata: Node<'_>) {
         for (key, value) in metadata.entries() {
-            match key.is_str("user_id") {
-                true => self.identifier(value),
-                // Removed before the body is sent on.
-                false => {}
+            // The others are removed before the body is sent on.
+            if key.is_str("user_id") {
+                self.identifier(value);
             }
         }
     }

@@ -7,6 +7,8 @@ mod chat;
 mod embeddings;
 mod stream;
 
+use crate::anthropic::count::CountAnswer;
+use crate::anthropic::{MessagesAnswer, MessagesRequest, MessagesStream};
 use crate::edit::Edits;
 use crate::openai::chat::{Request as ChatRequest, Response as ChatResponse};
 use crate::openai::embeddings::{Request as EmbeddingsRequest, Response as EmbeddingsResponse};
@@ -211,6 +213,8 @@ pub fn request(
 ) -> Result<Box<dyn Request>, RequestError> {
     match protocol {
         Protocol::Embeddings => Ok(Box::new(EmbeddingsRequest::parse(body, limits)?)),
+        Protocol::Messages => Ok(Box::new(MessagesRequest::parse(body, limits)?)),
+        Protocol::CountTokens => Ok(Box::new(MessagesRequest::parse_count(body, limits)?)),
         _ => Ok(Box::new(ChatRequest::parse(body, limits)?)),
     }
 }
@@ -226,12 +230,17 @@ pub fn answer(
 ) -> Result<Box<dyn Answer>, ScanError> {
     match protocol {
         Protocol::Embeddings => Ok(Box::new(EmbeddingsResponse::parse(body, limits)?)),
+        Protocol::Messages => Ok(Box::new(MessagesAnswer::parse(body, limits)?)),
+        Protocol::CountTokens => Ok(Box::new(CountAnswer::parse(body, limits)?)),
         _ => Ok(Box::new(ChatResponse::parse(body, limits)?)),
     }
 }
 
 /// The state of one stream.
 #[must_use]
-pub fn stream(_protocol: Protocol, options: StreamOptions<'_>) -> Box<dyn Stream> {
-    Box::new(ChatStream::new(options))
+pub fn stream(protocol: Protocol, options: StreamOptions<'_>) -> Box<dyn Stream> {
+    match protocol {
+        Protocol::Messages => Box::new(MessagesStream::new(options)),
+        _ => Box::new(ChatStream::new(options)),
+    }
 }

@@ -12,6 +12,7 @@ mod edit;
 mod embeddings;
 mod fuzz;
 mod json;
+mod messages;
 mod provider;
 mod relay;
 mod scan;
