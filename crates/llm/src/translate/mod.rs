@@ -18,7 +18,7 @@ use crate::edit::Edits;
 use crate::json;
 use crate::openai::stream::Head;
 use crate::protocol::Protocol;
-use crate::provider::Wire;
+pub use crate::provider::Wire;
 use crate::scan::{Doc, Kind, Limits};
 use crate::sse::{Frame, Framer, SseLimits};
 use bytes::Bytes;
