@@ -11,6 +11,7 @@ pub mod json;
 pub mod openai;
 pub mod protocol;
 pub mod provider;
+pub mod responses;
 pub mod scan;
 pub mod sse;
 pub mod transcript;

@@ -183,6 +183,9 @@ pub enum OpaqueKind {
     Tokens,
     /// Encrypted or signed reasoning.
     Reasoning,
+    /// Content that the provider keeps and the request only refers to: a stored prompt, an
+    /// earlier response or item.
+    Stored,
     /// A content part whose type is not known. Its strings are in the transcript too,
     /// but what they encode is not known.
     Unknown,
@@ -199,6 +202,7 @@ impl OpaqueKind {
             OpaqueKind::File => "file",
             OpaqueKind::Tokens => "tokens",
             OpaqueKind::Reasoning => "reasoning",
+            OpaqueKind::Stored => "stored",
             OpaqueKind::Unknown => "unknown",
         }
     }

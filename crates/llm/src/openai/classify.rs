@@ -22,10 +22,7 @@ pub(crate) fn is_identifier(node: Node<'_>) -> bool {
 
 /// The texts of a chat request.
 pub(super) fn chat(root: Node<'_>) -> Result<Transcript, RequestError> {
-    let mut walk = Walk {
-        out: Transcript::default(),
-        role: Role::None,
-    };
+    let mut walk = Walk::new();
     walk.out.texts.reserve(8);
     for (key, value) in root.entries() {
         walk.top(key, value)?;
@@ -35,10 +32,7 @@ pub(super) fn chat(root: Node<'_>) -> Result<Transcript, RequestError> {
 
 /// The texts of an embeddings request.
 pub(super) fn embeddings(root: Node<'_>) -> Result<Transcript, RequestError> {
-    let mut walk = Walk {
-        out: Transcript::default(),
-        role: Role::None,
-    };
+    let mut walk = Walk::new();
     for (key, value) in root.entries() {
         if key.is_str("input") {
             walk.embed(value)?;
@@ -49,23 +43,33 @@ pub(super) fn embeddings(root: Node<'_>) -> Result<Transcript, RequestError> {
     Ok(walk.out)
 }
 
-pub(super) struct Walk {
-    out: Transcript,
-    role: Role,
+/// Enters the texts of a request into a transcript, for every format that is built of OpenAI's parts.
+pub(crate) struct Walk {
+    pub(crate) out: Transcript,
+    /// Whose texts are entered now.
+    pub(crate) role: Role,
 }
 
 impl Walk {
-    fn push(&mut self, part: Part, node: Node<'_>) {
+    /// With nothing entered yet.
+    pub(crate) fn new() -> Walk {
+        Walk {
+            out: Transcript::default(),
+            role: Role::None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, part: Part, node: Node<'_>) {
         self.out.push(self.role, part, node);
     }
 
     /// A place where a string of this part is expected; anything else below is walked.
-    pub(super) fn text(&mut self, part: Part, node: Node<'_>) {
+    pub(crate) fn text(&mut self, part: Part, node: Node<'_>) {
         self.out.push_all(self.role, part, node);
     }
 
     /// A member that no rule knows: its name and everything below.
-    pub(super) fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
+    pub(crate) fn unknown(&mut self, key: Node<'_>, value: Node<'_>) {
         if !is_in(NAMES, key) {
             self.push(Part::Key, key);
         }
@@ -73,7 +77,7 @@ impl Walk {
     }
 
     /// Everything below a value that no rule knows.
-    pub(super) fn below(&mut self, value: Node<'_>) {
+    pub(crate) fn below(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
             Structure::Key(key) => is_in(NAMES, key),
             Structure::Value(key, value) => key.is_str("type") && is_in(WORDS, value),
@@ -83,20 +87,20 @@ impl Walk {
     }
 
     /// A string that is structure if it is one of the known words.
-    pub(super) fn word(&mut self, value: Node<'_>) {
+    pub(crate) fn word(&mut self, value: Node<'_>) {
         if value.kind() != Kind::String || !is_in(WORDS, value) {
             self.below(value);
         }
     }
 
     /// A string that is structure if it looks like an identifier.
-    pub(super) fn identifier(&mut self, value: Node<'_>) {
+    pub(crate) fn identifier(&mut self, value: Node<'_>) {
         if value.kind() != Kind::String || !is_identifier(value) {
             self.below(value);
         }
     }
 
-    pub(super) fn schema(&mut self, value: Node<'_>) {
+    pub(crate) fn schema(&mut self, value: Node<'_>) {
         let mut structural = |at: Structure<'_>| match at {
             Structure::Key(key) => is_in(SCHEMA_WORDS, key),
             Structure::Value(key, value) => key.is_str("type") && is_in(SCHEMA_WORDS, value),
@@ -175,7 +179,7 @@ impl Walk {
         Ok(())
     }
 
-    fn content(&mut self, content: Node<'_>) -> Result<(), RequestError> {
+    pub(crate) fn content(&mut self, content: Node<'_>) -> Result<(), RequestError> {
         match content.kind() {
             Kind::Null => {}
             Kind::String => self.push(Part::Text, content),
@@ -199,7 +203,7 @@ impl Walk {
     }
 
     /// One content part; `text` is what its text counts as.
-    pub(super) fn part(&mut self, part: Node<'_>, text: Part) {
+    pub(crate) fn part(&mut self, part: Node<'_>, text: Part) {
         let kind = part.get("type");
         let known = kind.is_some_and(|kind| is_in(PARTS, kind));
         if !known {
@@ -238,7 +242,7 @@ impl Walk {
     }
 
     /// An image, audio or file value: a URL, or an object with URL or data.
-    fn media(&mut self, kind: OpaqueKind, value: Node<'_>) {
+    pub(crate) fn media(&mut self, kind: OpaqueKind, value: Node<'_>) {
         match value.kind() {
             Kind::String => self.payload(kind, value),
             Kind::Object => {
@@ -251,7 +255,13 @@ impl Walk {
         }
     }
 
-    fn media_member(&mut self, kind: OpaqueKind, name: &str, key: Node<'_>, value: Node<'_>) {
+    pub(crate) fn media_member(
+        &mut self,
+        kind: OpaqueKind,
+        name: &str,
+        key: Node<'_>,
+        value: Node<'_>,
+    ) {
         match (name, value.kind()) {
             ("url" | "file_url", Kind::String) => self.payload(kind, value),
             ("data" | "file_data", Kind::String) => self.out.push_opaque(kind, value),
@@ -266,7 +276,7 @@ impl Walk {
     }
 
     /// A URL of media. Something that is no URL is a text as well.
-    fn payload(&mut self, kind: OpaqueKind, value: Node<'_>) {
+    pub(crate) fn payload(&mut self, kind: OpaqueKind, value: Node<'_>) {
         self.out.push_opaque(kind, value);
         let raw = value.raw();
         let url = [&b"\"data:"[..], b"\"https://", b"\"http://"];
@@ -276,7 +286,7 @@ impl Walk {
     }
 
     /// `input`: a text, texts, tokens or lists of tokens.
-    fn embed(&mut self, input: Node<'_>) -> Result<(), RequestError> {
+    pub(crate) fn embed(&mut self, input: Node<'_>) -> Result<(), RequestError> {
         match input.kind() {
             Kind::String => self.push(Part::Input, input),
             Kind::Array if input.has_elided() => {
@@ -309,7 +319,7 @@ impl Walk {
     }
 }
 
-fn bad(node: Node<'_>, wanted: &str) -> RequestError {
+pub(crate) fn bad(node: Node<'_>, wanted: &str) -> RequestError {
     let path = node.doc().path(node.id());
     let message = format!("'{path}' must be {wanted}.");
     RequestError::new(RequestErrorKind::WrongType, &path, message)

@@ -5,7 +5,7 @@ use crate::scan::{Kind, Node};
 use crate::transcript::Part;
 
 impl Walk {
-    pub(super) fn calls(&mut self, calls: Node<'_>) {
+    pub(crate) fn calls(&mut self, calls: Node<'_>) {
         match calls.kind() {
             Kind::Array => calls.items().for_each(|call| self.tool_call(call)),
             _ => self.below(calls),
@@ -28,7 +28,7 @@ impl Walk {
     }
 
     /// Name and arguments of a call.
-    pub(super) fn call(&mut self, call: Node<'_>) {
+    pub(crate) fn call(&mut self, call: Node<'_>) {
         if call.kind() != Kind::Object {
             return self.below(call);
         }
@@ -43,7 +43,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn tool(&mut self, tool: Node<'_>) {
+    pub(crate) fn tool(&mut self, tool: Node<'_>) {
         if tool.kind() != Kind::Object {
             return self.below(tool);
         }
@@ -61,7 +61,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn function(&mut self, function: Node<'_>) {
+    pub(crate) fn function(&mut self, function: Node<'_>) {
         if function.kind() != Kind::Object {
             return self.below(function);
         }
@@ -77,7 +77,7 @@ impl Walk {
     }
 
     /// `tool_choice` and the older `function_call`.
-    pub(super) fn choice(&mut self, choice: Node<'_>) {
+    pub(crate) fn choice(&mut self, choice: Node<'_>) {
         match choice.kind() {
             Kind::Object => {
                 for (key, value) in choice.entries() {
@@ -94,7 +94,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn response_format(&mut self, format: Node<'_>) {
+    pub(crate) fn response_format(&mut self, format: Node<'_>) {
         for (key, value) in format.entries() {
             if key.is_str("type") {
                 self.word(value);
@@ -114,7 +114,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn prediction(&mut self, prediction: Node<'_>) {
+    pub(crate) fn prediction(&mut self, prediction: Node<'_>) {
         if prediction.kind() != Kind::Object {
             return self.below(prediction);
         }

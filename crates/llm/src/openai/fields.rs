@@ -55,6 +55,17 @@ pub(crate) fn class(name: &str) -> Class {
     }
 }
 
+/// As [`class`] for a route with members of its own: only these are known there.
+pub(crate) fn class_in(own: &[(&str, Rule)], name: &str) -> Class {
+    match own.iter().find(|(known, _)| *known == name) {
+        Some((_, rule)) => Class::Known(*rule),
+        None => match class(name) {
+            Class::Known(_) => Class::Unknown,
+            other => other,
+        },
+    }
+}
+
 /// Whether a body with this top-level member is refused: it would choose the
 /// destination, the credentials, the price or code.
 #[must_use]

@@ -9,11 +9,11 @@ pub mod fields;
 mod members;
 pub mod mock;
 pub mod models;
-mod output;
+pub(crate) mod output;
 pub mod relay;
 pub(crate) mod request;
 pub mod stream;
-mod upstream;
+pub(crate) mod upstream;
 pub(crate) mod vocabulary;
 
 pub use output::{Channel, Output};

@@ -108,23 +108,23 @@ impl Output {
 
 /// What a document holds.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) outputs: Vec<Output>,
-    pub(super) opaque: Vec<OpaquePart>,
+pub(crate) struct Found {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) opaque: Vec<OpaquePart>,
     /// A container that clients read text from is of another kind than the format says: what they would make of it is
     /// not known.
-    pub(super) misshapen: bool,
+    pub(crate) misshapen: bool,
 }
 
 impl Found {
     /// Notes when a value is neither null nor of the kind that the format says.
-    fn expect(&mut self, node: Node<'_>, kind: Kind) {
+    pub(crate) fn expect(&mut self, node: Node<'_>, kind: Kind) {
         self.misshapen |= !node.is_null() && node.kind() != kind;
     }
 }
 
 /// Finds the outputs of an answer (`member` is `message`) or chunk (`delta`).
-pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
+pub(crate) fn document(root: Node<'_>, member: &str, found: &mut Found) {
     found.expect(root, Kind::Object);
     for (key, value) in root.entries() {
         if key.is_str("choices") {
@@ -142,7 +142,7 @@ pub(super) fn document(root: Node<'_>, member: &str, found: &mut Found) {
 }
 
 /// `index` of a choice, else its place in the list.
-pub(super) fn index(choice: Node<'_>, place: usize) -> u32 {
+pub(crate) fn index(choice: Node<'_>, place: usize) -> u32 {
     let written = choice.get("index").and_then(|node| node.as_u64());
     let index = written.unwrap_or(place as u64);
     u32::try_from(index).unwrap_or(u32::MAX)
@@ -164,7 +164,7 @@ fn one_choice(choice: Node<'_>, place: usize, member: &str, found: &mut Found) {
     }
 }
 
-fn push(choice: u32, channel: Channel, node: Node<'_>, found: &mut Found) {
+pub(crate) fn push(choice: u32, channel: Channel, node: Node<'_>, found: &mut Found) {
     match node.kind() {
         Kind::String => found.outputs.push(Output {
             choice,
@@ -175,12 +175,12 @@ fn push(choice: u32, channel: Channel, node: Node<'_>, found: &mut Found) {
     }
 }
 
-fn other(key: Node<'_>, node: Node<'_>, choice: u32, found: &mut Found) {
+pub(crate) fn other(key: Node<'_>, node: Node<'_>, choice: u32, found: &mut Found) {
     push(choice, Channel::other(0, key), node, found);
 }
 
 /// Every string below `node`.
-fn below(node: Node<'_>, choice: u32, channel: Channel, found: &mut Found) {
+pub(crate) fn below(node: Node<'_>, choice: u32, channel: Channel, found: &mut Found) {
     for item in node.items() {
         push(choice, channel, item, found);
     }
@@ -243,7 +243,7 @@ fn content(content: Node<'_>, choice: u32, found: &mut Found) {
     }
 }
 
-fn opaque(kind: OpaqueKind, node: Node<'_>, found: &mut Found) {
+pub(crate) fn opaque(kind: OpaqueKind, node: Node<'_>, found: &mut Found) {
     let node = node.id();
     found.opaque.push(OpaquePart { kind, node });
 }
@@ -299,7 +299,7 @@ fn reasoning_details(node: Node<'_>, choice: u32, found: &mut Found) {
 }
 
 /// Sets `logprobs` to null, of one choice or of all.
-pub(super) fn drop_logprobs(edits: &mut Edits, root: Node<'_>, only: Option<u32>) {
+pub(crate) fn drop_logprobs(edits: &mut Edits, root: Node<'_>, only: Option<u32>) {
     let choices = root
         .get("choices")
         .into_iter()

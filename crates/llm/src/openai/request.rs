@@ -89,6 +89,30 @@ impl From<ScanError> for RequestError {
 
 /// Scans a body and checks the members that all routes share.
 pub(crate) fn parse(body: Bytes, limits: &Limits) -> Result<Doc, RequestError> {
+    parse_with(body, limits, fields::class)
+}
+
+/// Scans the body of a route with members of its own.
+pub(crate) fn parse_own(
+    body: Bytes,
+    limits: &Limits,
+    own: &[(&str, Rule)],
+) -> Result<Doc, RequestError> {
+    parse_with(body, limits, |name| fields::class_in(own, name))
+}
+
+/// The top-level members that neither the route nor the gateway defines.
+pub(crate) fn unknown_members(root: Node<'_>, own: &[(&str, Rule)]) -> Vec<String> {
+    let names = root.entries().filter_map(|(key, _)| key.as_str());
+    let unknown = names.filter(|name| fields::class_in(own, name) == Class::Unknown);
+    unknown.map(Cow::into_owned).collect()
+}
+
+fn parse_with(
+    body: Bytes,
+    limits: &Limits,
+    class: impl Fn(&str) -> Class,
+) -> Result<Doc, RequestError> {
     let doc = Doc::parse(body, limits)?;
     let root = doc.root();
     if root.kind() != Kind::Object {
@@ -98,13 +122,12 @@ pub(crate) fn parse(body: Bytes, limits: &Limits) -> Result<Doc, RequestError> {
     }
     for (key, value) in root.entries() {
         let name = key.as_str().unwrap_or_default();
-        member(&name, value)?;
+        member(&name, class(&name), value)?;
     }
     Ok(doc)
 }
 
-fn member(name: &str, value: Node<'_>) -> Result<(), RequestError> {
-    let class = fields::class(name);
+fn member(name: &str, class: Class, value: Node<'_>) -> Result<(), RequestError> {
     let rule = match class {
         Class::Refused | Class::RefusedAtTop => return Err(refused(name, name)),
         Class::Known(rule) | Class::Extra(rule) => rule,
