@@ -5,9 +5,11 @@
 //! [`openai`] is built from the two, and [`protocol`] is the form that all of them share.
 
 pub mod anthropic;
+pub mod completions;
 pub mod edit;
 pub mod fuzz;
 pub mod json;
+pub mod moderations;
 pub mod openai;
 pub mod protocol;
 pub mod provider;

@@ -9,9 +9,12 @@ mod stream;
 
 use crate::anthropic::count::CountAnswer;
 use crate::anthropic::{MessagesAnswer, MessagesRequest, MessagesStream};
+use crate::completions;
 use crate::edit::Edits;
+use crate::moderations;
 use crate::openai::chat::{Request as ChatRequest, Response as ChatResponse};
 use crate::openai::embeddings::{Request as EmbeddingsRequest, Response as EmbeddingsResponse};
+use crate::responses;
 use crate::scan::{Doc, Limits, Node, ScanError};
 use crate::transcript::{OpaquePart, Transcript};
 use crate::usage::{Usage, UsageError};
@@ -215,6 +218,9 @@ pub fn request(
         Protocol::Embeddings => Ok(Box::new(EmbeddingsRequest::parse(body, limits)?)),
         Protocol::Messages => Ok(Box::new(MessagesRequest::parse(body, limits)?)),
         Protocol::CountTokens => Ok(Box::new(MessagesRequest::parse_count(body, limits)?)),
+        Protocol::Completions => Ok(Box::new(completions::Request::parse(body, limits)?)),
+        Protocol::Moderations => Ok(Box::new(moderations::Request::parse(body, limits)?)),
+        Protocol::Responses => Ok(Box::new(responses::Request::parse(body, limits)?)),
         _ => Ok(Box::new(ChatRequest::parse(body, limits)?)),
     }
 }
@@ -232,6 +238,8 @@ pub fn answer(
         Protocol::Embeddings => Ok(Box::new(EmbeddingsResponse::parse(body, limits)?)),
         Protocol::Messages => Ok(Box::new(MessagesAnswer::parse(body, limits)?)),
         Protocol::CountTokens => Ok(Box::new(CountAnswer::parse(body, limits)?)),
+        Protocol::Moderations => Ok(Box::new(moderations::Answer::parse(body, limits)?)),
+        Protocol::Responses => Ok(Box::new(responses::Answer::parse(body, limits)?)),
         _ => Ok(Box::new(ChatResponse::parse(body, limits)?)),
     }
 }
@@ -241,6 +249,8 @@ pub fn answer(
 pub fn stream(protocol: Protocol, options: StreamOptions<'_>) -> Box<dyn Stream> {
     match protocol {
         Protocol::Messages => Box::new(MessagesStream::new(options)),
+        Protocol::Completions => Box::new(completions::CompletionsStream::new(options)),
+        Protocol::Responses => Box::new(responses::ResponsesStream::new(options)),
         _ => Box::new(ChatStream::new(options)),
     }
 }

@@ -10,11 +10,13 @@
 mod chat;
 mod edit;
 mod embeddings;
+mod flow;
 mod fuzz;
 mod json;
 mod messages;
 mod provider;
 mod relay;
+mod responses;
 mod scan;
 mod sse;
 mod stream;
