@@ -1,13 +1,13 @@
 //! Keyed digests: the one function through which text or an id becomes something that may stand in a record.
 //!
 //! A plain hash of a short prompt can be guessed; a digest under a key that lives apart from the ledger cannot.
-//! HMAC-SHA-256 (RFC 2104) over length-prefixed parts, so that no two inputs share an encoding.
-
-use aws_lc_rs::hmac;
+//! BLAKE3 in keyed mode (the BLAKE3 paper, section 2.3) over length-prefixed parts, so that no two inputs share an encoding.
+//! A call digests its text several times over; this function does so at memory speed where HMAC-SHA-256 was a quarter of
+//! the cost of a long prompt.
 
 /// The key of this ledger's digests. One random key per ledger; its id is written into the boot record.
 pub struct DigestKey {
-    key: hmac::Key,
+    key: [u8; 32],
     id: String,
 }
 
@@ -58,10 +58,9 @@ pub struct Digest([u8; 32]);
 impl DigestKey {
     /// Takes 32 random bytes. The id is public: the digest of the empty input, shortened.
     pub fn new(secret: &[u8; 32]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let tag = hmac::sign(&key, b"sealgate digest key id");
-        let id = hex(tag.as_ref().get(..8).unwrap_or_default());
-        Self { key, id }
+        let tag = blake3::keyed_hash(secret, b"sealgate digest key id");
+        let id = hex(tag.as_bytes().get(..8).unwrap_or_default());
+        Self { key: *secret, id }
     }
 
     /// Public name of this key, 16 hexadecimal characters.
@@ -78,40 +77,35 @@ impl DigestKey {
 
     /// The same digest, fed piece by piece: for streams.
     pub fn begin(&self, subject: &str, purpose: Purpose) -> Running {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(&(subject.len() as u64).to_be_bytes());
-        context.update(subject.as_bytes());
-        context.update(&[purpose.tag()]);
-        Running { context }
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&(subject.len() as u64).to_be_bytes());
+        hasher.update(subject.as_bytes());
+        hasher.update(&[purpose.tag()]);
+        Running { hasher }
     }
 }
 
 /// A digest in progress.
 #[derive(Clone)]
 pub struct Running {
-    context: hmac::Context,
+    hasher: blake3::Hasher,
 }
 
 impl Running {
     /// Adds bytes. Two updates equal one update with both pieces.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.context.update(bytes);
+        self.hasher.update(bytes);
     }
 
     /// Adds one text of a list, with its length before it.
     pub fn update_item(&mut self, text: &str) {
-        self.context.update(&(text.len() as u64).to_be_bytes());
-        self.context.update(text.as_bytes());
+        self.hasher.update(&(text.len() as u64).to_be_bytes());
+        self.hasher.update(text.as_bytes());
     }
 
     /// The digest of all that was added.
     pub fn finish(self) -> Digest {
-        let tag = self.context.sign();
-        let mut out = [0; 32];
-        for (to, from) in out.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        Digest(out)
+        Digest(*self.hasher.finalize().as_bytes())
     }
 }
 
