@@ -4,6 +4,7 @@ pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod authenticate;
 pub(crate) mod call;
+pub(crate) mod canonical;
 pub(crate) mod channels;
 pub(crate) mod check;
 pub(crate) mod coverage;

@@ -209,8 +209,8 @@ fn prompt_hash(
     body: &dyn llm::protocol::Request,
 ) -> Option<String> {
     let node = body.prompt()?;
-    let value = capsule::json::parse(node.raw(), &capsule::json::Limits::default()).ok()?;
-    let canonical = capsule::canonical::to_vec(&value);
+    let mut canonical = Vec::with_capacity(node.raw().len());
+    super::canonical::write(node, &mut canonical)?;
     Some(match snapshot.config.prompt_hash {
         PromptHash::Keyed => app.digests.digest("", Purpose::Prompt, &canonical).hex(),
         PromptHash::Reference => capsule::Hash::of(&canonical).hex(),

@@ -172,7 +172,6 @@ fn authority(facts: &Facts, end: &End) -> Authority {
 fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros: u64) -> Execution {
     let mut arguments = Object::new();
     arguments.insert("model", shown(facts, &facts.destination.upstream_model));
-    arguments.insert("stream", facts.stream);
     let attempts = facts.attempts.iter().map(|attempt| {
         let mut object = Object::new();
         object.insert("deployment", attempt.deployment.as_str());
@@ -208,7 +207,9 @@ fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros:
     let mut resources = usage(facts, cost, micros);
     let mut timings = Object::new();
     timings.insert("checked", facts.timings.checked);
-    timings.insert("first_byte", facts.timings.first_byte);
+    if facts.stream {
+        timings.insert("first_byte", facts.timings.first_byte);
+    }
     timings.insert("head", facts.timings.head);
     timings.insert("inspected", facts.timings.inspected);
     timings.insert("opened", facts.timings.opened);
@@ -260,11 +261,8 @@ fn usage(facts: &Facts, cost: &Cost, micros: u64) -> Object {
     out.insert("latency_ms", micros / 1000);
     out.insert("tokens_in", facts.usage.input);
     out.insert("tokens_out", facts.usage.output);
-    if facts.usage_source != UsageSource::None {
-        out.insert(
-            "usage_estimated",
-            facts.usage_source == UsageSource::Estimated,
-        );
+    if facts.usage_source == UsageSource::Estimated {
+        out.insert("usage_estimated", true);
     }
     out
 }

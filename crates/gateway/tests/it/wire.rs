@@ -142,14 +142,8 @@ async fn streamed_chat() {
     );
     let used = app.record_of(&answer).await.document["execution"]["resources_used"].clone();
     assert_eq!(
-        (
-            used["tokens_out"].as_u64(),
-            used["usage_estimated"].as_bool()
-        ),
-        (
-            Some(gateway::sandbox::tokens("hello sealed world")),
-            Some(false)
-        )
+        (used["tokens_out"].as_u64(), used.get("usage_estimated")),
+        (Some(gateway::sandbox::tokens("hello sealed world")), None)
     );
 
     let asked = app
