@@ -21,7 +21,6 @@ pub(crate) enum Status<'a> {
     InProgress,
     Completed,
     /// With the reason (`max_output_tokens`, `content_filter`).
-    #[expect(dead_code, reason = "the translation that ends so follows")]
     Incomplete(&'static str),
     /// With code and message.
     Failed(&'a str, &'a str),

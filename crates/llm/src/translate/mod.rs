@@ -7,6 +7,11 @@
 //! say is a [`TranslateError`] that names the member, unless the caller allows it to be
 //! dropped: then [`Rendered::dropped`] lists it.
 
+mod responses_answer;
+mod responses_items;
+mod responses_out;
+mod responses_request;
+mod responses_stream;
 #[expect(dead_code, reason = "the halves that use all of it follow")]
 mod types;
 
@@ -48,6 +53,7 @@ pub fn request(
     // First half: the client's format as chat completions.
     let hub: Option<Vec<u8>> = match from {
         Protocol::Chat => None,
+        Protocol::Responses => Some(responses_request::to_chat(doc, &mut job)?),
         _ => return Err(TranslateError::not_built(from, to)),
     };
     let hub = match hub {
@@ -94,13 +100,16 @@ pub fn answer(
     head: &Head,
     limits: &Limits,
 ) -> Result<Bytes, AnswerError> {
-    let _ = (head, limits);
     let chat = match back.wire {
         Wire::OpenAi => body,
         Wire::Anthropic | Wire::Gemini => return Err(AnswerError::NotBuilt),
     };
     match back.client {
         Protocol::Chat => Ok(chat),
+        Protocol::Responses => {
+            let chat = Doc::parse(chat, limits)?;
+            responses_answer::from_chat(&chat, back, head).map(Bytes::from)
+        }
         _ => Err(AnswerError::NotBuilt),
     }
 }
@@ -153,8 +162,12 @@ impl StreamTranslator {
     /// For one answer; `head` is what the client will see as id, time and model.
     #[must_use]
     pub fn new(back: &Back, head: &Head, limits: &Limits) -> StreamTranslator {
-        let _ = (back, head, limits);
-        let steps: Vec<Box<dyn Step>> = Vec::new();
+        let mut steps: Vec<Box<dyn Step>> = Vec::new();
+        if back.client == Protocol::Responses {
+            steps.push(Box::new(responses_stream::FromChat::new(
+                back, head, limits,
+            )));
+        }
         StreamTranslator {
             steps,
             between: Framer::new(SseLimits::default()),

@@ -59,6 +59,10 @@ pub struct Back {
     pub(crate) tool_names: Vec<(String, String)>,
     /// The answer to a wanted output format comes as a call of [`JSON_TOOL`].
     pub(crate) json_tool: bool,
+    /// Free-form tools, which are called as functions of one text.
+    pub(crate) custom_tools: Vec<String>,
+    /// The client asked for reasoning that it can send back.
+    pub(crate) encrypted: bool,
     /// JSON members, without braces, which the client's answer repeats from the request.
     pub(crate) echo: Vec<u8>,
     /// Tokens of the input, estimated, for formats whose streams begin with a count.
@@ -85,6 +89,8 @@ impl Back {
             stream: false,
             tool_names: Vec::new(),
             json_tool: false,
+            custom_tools: Vec::new(),
+            encrypted: false,
             echo: Vec::new(),
             input_estimate: 0,
         }
