@@ -26,6 +26,8 @@ pub(crate) struct Sequencer {
     pub(crate) boot: Id,
     /// The last intent number of this boot that is certainly durable.
     pub(crate) last_intent: u64,
+    /// Set for a record that names its own place: a batch that would begin elsewhere is not committed.
+    pub(crate) only_at: Option<u64>,
 }
 
 /// What a transaction did, or would have done.
@@ -148,6 +150,12 @@ impl Sequencer {
         let locked = self.journal.lock_head(&self.chain)?;
         let recorded = locked.recorded;
         self.catch_up(&locked, attempt, now)?;
+        if let (Some(at), Some(head)) = (self.only_at, attempt.head)
+            && !works.iter().all(|work| matches!(work, Work::Tree(_)))
+            && head.sequence.checked_add(1) != Some(at)
+        {
+            return Err(Damage::Moved("the head").into());
+        }
         for work in works.iter_mut() {
             let number = self.number(work, attempt)?;
             let sealed = self.apply(work, attempt, now)?;

@@ -7,24 +7,32 @@ use capsule::{Capsule, Draft, Hash, PublicKey, Sealed, SignError, Signer, Timest
 struct Presigned<'a> {
     signer: &'a dyn Signer,
     signature: Result<[u8; 64], SignError>,
+    post_quantum: Result<Option<Vec<u8>>, SignError>,
 }
 
 impl<'a> Presigned<'a> {
     fn of(signer: &'a dyn Signer, hash: &Hash) -> Presigned<'a> {
+        let message = hash.to_ascii();
         Presigned {
             signer,
-            signature: signer.sign(&hash.to_ascii()),
+            signature: signer.sign(&message),
+            post_quantum: signer.sign_post_quantum(&message),
         }
     }
 
     fn error(&self) -> Option<SignError> {
-        self.signature.as_ref().err().cloned()
+        let failed = self.signature.as_ref().err();
+        failed.or(self.post_quantum.as_ref().err()).cloned()
     }
 }
 
 impl Signer for Presigned<'_> {
     fn sign(&self, _message: &[u8]) -> Result<[u8; 64], SignError> {
         Ok(self.signature.clone().unwrap_or([0; 64]))
+    }
+
+    fn sign_post_quantum(&self, _message: &[u8]) -> Result<Option<Vec<u8>>, SignError> {
+        Ok(self.post_quantum.clone().unwrap_or(None))
     }
 
     fn public_key(&self) -> PublicKey {

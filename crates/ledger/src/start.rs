@@ -179,6 +179,7 @@ pub(crate) fn sequencer(
         head,
         boot,
         last_intent: 0,
+        only_at: None,
     }
 }
 

@@ -196,6 +196,22 @@ impl Scribe {
         draft(&capsule)
     }
 
+    pub(crate) fn rotation(
+        &self,
+        rotation: &crate::rotate::Rotation,
+        signature: &[u8; 64],
+        at: Timestamp,
+    ) -> Result<Draft, LedgerError> {
+        let mut capsule = self.record(Event::KeyRotation, at)?;
+        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let environment = &mut capsule.context.environment;
+        environment.insert("new_key_signature", hex);
+        environment.insert("new_public_key", rotation.new.hex());
+        environment.insert("old_public_key", rotation.old.hex());
+        capsule.outcome.summary = "the signing key changed".to_owned();
+        draft(&capsule)
+    }
+
     /// A record that says only that a call took place and that its outcome is unknown.
     pub(crate) fn unknown(
         &self,

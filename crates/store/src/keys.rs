@@ -7,18 +7,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use capsule::SignError;
+use capsule::{PublicKey, SignError, Signer as _, Timestamp, keyring::Keyring};
 use zeroize::Zeroizing;
 
-use crate::{anchor::FileAnchor, disk, signer::FastSigner};
+use crate::{anchor::FileAnchor, disk, reader::Reader, signer::FastSigner};
 
 /// Names in the directory. The first two are the reference's.
 const KEY: &str = "key";
 const DATABASE: &str = "capsules.db";
 const KEYRING: &str = "keyring.json";
+/// The key that a rotation has made and that no record has named yet.
+const HEIR: &str = "key.next";
 const CHECKPOINT_KEY: &str = "checkpoint.key";
 const DIGEST_KEY: &str = "digest.key";
 const CHECKPOINT: &str = "checkpoint";
+
+/// How far from the end of the chain a rotation record is looked for: only other writers come after it.
+const RECENT: u64 = 1_024;
 
 /// Bytes of every key file.
 const KEY_BYTES: usize = 32;
@@ -51,6 +56,25 @@ pub enum KeyError {
     /// The operating system gave no random bytes.
     #[error("no random bytes for a new key: {0}")]
     Random(String),
+    /// The keyring is not one.
+    #[error("{path}: {reason}")]
+    Keyring {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An ML-DSA-65 key is not one, or not the one it should be.
+    #[error("{path}: {reason}")]
+    PostQuantum {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The records could not be read.
+    #[error(transparent)]
+    Records(#[from] crate::reader::ReadError),
     /// The signing library refuses the key.
     #[error(transparent)]
     Signer(#[from] SignError),
@@ -169,7 +193,110 @@ impl DataDir {
         self.secret(DIGEST_KEY)
     }
 
+    /// The keys that sealed before the present one, by the keyring.
+    ///
+    /// # Errors
+    /// When the keyring or the present key is not acceptable.
+    pub fn earlier_keys(&self) -> Result<Vec<PublicKey>, KeyError> {
+        let own = self.signer()?.public_key();
+        let ring = self.read_keyring()?.unwrap_or_default();
+        let keys = ring.epochs().iter().map(|epoch| epoch.public_key);
+        Ok(keys.filter(|key| *key != own).collect())
+    }
+
+    /// The key that is to seal next, made and written now unless an interrupted rotation left one.
+    ///
+    /// # Errors
+    /// When its file cannot be made or is not acceptable.
+    pub fn heir(&self) -> Result<FastSigner, KeyError> {
+        let path = self.root.join(HEIR);
+        let there = path.try_exists().map_err(|source| KeyError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        if !there {
+            let secret = random()?;
+            disk::create_private(&path, secret.as_slice())
+                .map_err(|source| KeyError::Io { path, source })?;
+        }
+        Ok(FastSigner::from_seed(&*self.secret(HEIR)?)?)
+    }
+
+    /// Makes the heir the key of the directory and enters both in the keyring; the old secret is gone afterwards. To be
+    /// called once the rotation record is durable; calling it again after an interruption is safe.
+    ///
+    /// # Errors
+    /// When a file cannot be read or replaced.
+    pub fn promote_heir(&self, at: Timestamp) -> Result<(), KeyError> {
+        let (old, new) = (self.signer()?.public_key(), self.heir()?.public_key());
+        let mut ring = self.read_keyring()?.unwrap_or_default();
+        if ring.epochs().iter().all(|epoch| epoch.public_key != old) {
+            ring.register(&old, at);
+        }
+        if ring.active().is_none_or(|epoch| epoch.public_key != new) {
+            ring.rotate(&new, at);
+        }
+        // The keyring first: a key that it does not name would seal records that nobody can place.
+        let failed = |path: PathBuf| move |source| KeyError::Io { path, source };
+        disk::replace(&self.keyring(), ring.to_text().as_bytes(), 0o600)
+            .map_err(failed(self.keyring()))?;
+        let key = self.root.join(KEY);
+        fs::rename(self.root.join(HEIR), &key)
+            .and_then(|()| disk::sync_parent(&key))
+            .map_err(failed(key))
+    }
+
+    /// Ends a rotation whose record is committed and whose key files were not exchanged any more. True when there was
+    /// one. Nobody else may have the ledger open.
+    ///
+    /// # Errors
+    /// When keys or records cannot be read, or the files not exchanged.
+    pub fn finish_rotation(&self, at: Timestamp) -> Result<bool, KeyError> {
+        let heir = self.root.join(HEIR);
+        if !heir.try_exists().unwrap_or(false) || !self.names(&self.heir()?.public_key())? {
+            return Ok(false);
+        }
+        self.promote_heir(at)?;
+        Ok(true)
+    }
+
+    /// Whether a recent record says that this key seals from now on.
+    fn names(&self, key: &PublicKey) -> Result<bool, KeyError> {
+        let reader = Reader::open(self.database())?;
+        let (needle, mut found) = (format!("\"new_public_key\":\"{}\"", key.hex()), false);
+        let from = reader.count()?.saturating_sub(RECENT);
+        reader.for_each(from, |row| {
+            found |= memchr::memmem::find(&row.data, needle.as_bytes()).is_some();
+            !found
+        })?;
+        Ok(found)
+    }
+
+    fn read_keyring(&self) -> Result<Option<Keyring>, KeyError> {
+        let path = self.keyring();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(KeyError::Io { path, source }),
+        };
+        match Keyring::parse(&text) {
+            Ok(ring) => Ok(Some(ring)),
+            Err(error) => Err(KeyError::Keyring {
+                path,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
     fn secret(&self, name: &str) -> Result<Secret, KeyError> {
+        let bytes = Zeroizing::new(self.private_bytes(name)?);
+        let secret = <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
+            .map_err(|_| KeyError::Length(self.root.join(name)))?;
+        Ok(Zeroizing::new(secret))
+    }
+
+    /// The bytes of a file that not every user may read.
+    pub(crate) fn private_bytes(&self, name: &str) -> Result<Vec<u8>, KeyError> {
         let path = self.root.join(name);
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => KeyError::Missing(path.clone()),
@@ -182,10 +309,7 @@ impl DataDir {
         if mode & 0o007 != 0 {
             return Err(KeyError::Mode { path, mode });
         }
-        let bytes = Zeroizing::new(fs::read(&path).map_err(failed)?);
-        let secret =
-            <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Length(path))?;
-        Ok(Zeroizing::new(secret))
+        fs::read(&path).map_err(failed)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod anchor;
 mod disk;
 pub mod keys;
+pub mod post_quantum;
 pub mod reader;
 pub mod signer;
 pub mod spend;

@@ -110,6 +110,15 @@ pub trait Signer: Send + Sync {
     /// [`SignError`] when the key cannot be used.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
 
+    /// The ML-DSA-65 signature of `message`, for signers that make one beside the other.
+    ///
+    /// # Errors
+    /// [`SignError`] when there is a key and it cannot be used.
+    fn sign_post_quantum(&self, message: &[u8]) -> Result<Option<Vec<u8>>, SignError> {
+        let _without_key = message;
+        Ok(None)
+    }
+
     /// The public key that goes with the signatures.
     fn public_key(&self) -> PublicKey;
 

@@ -12,6 +12,7 @@ pub mod json;
 mod key;
 pub mod keyring;
 mod model;
+pub mod pq;
 mod time;
 pub mod uri;
 pub mod validate;

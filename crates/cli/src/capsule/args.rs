@@ -82,6 +82,16 @@ pub struct Verify {
     /// Read the public key (hex) from a file. Implies --signatures.
     #[arg(long, value_name = "PATH")]
     pub pubkey_file: Option<PathBuf>,
+    /// Every record must carry a good ML-DSA-65 signature too. Implies --signatures.
+    #[arg(long)]
+    pub require_pq: bool,
+    /// The public ML-DSA-65 key, as bytes or hex; default key.ml.pub of the data directory. Signatures that are there are
+    /// checked with it. Implies --signatures.
+    #[arg(long, value_name = "PATH")]
+    pub pq_pubkey_file: Option<PathBuf>,
+    /// A proof or evidence bundle of `capsule export` instead of a chain. Needs the ledger's public key.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "db", "pg", "checkpoint", "level"])]
+    pub proof: Option<PathBuf>,
     /// A signed checkpoint to compare with: finds truncation and forks.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -125,8 +135,21 @@ pub enum KeysCommand {
     Info(KeysDir),
     /// Rotate to a new key epoch.
     Rotate(KeysDir),
+    /// Make a pair of ML-DSA-65 keys for post-quantum signatures beside the others.
+    CreatePq(KeysDir),
     /// Print the active public key (hex).
-    ExportPublic(KeysDir),
+    ExportPublic(PublicKeyOf),
+}
+
+/// Which public key.
+#[derive(Debug, Args)]
+pub struct PublicKeyOf {
+    /// Which data directory.
+    #[command(flatten)]
+    pub dir: KeysDir,
+    /// The key of this epoch instead of the active one; 0 is the key that a ledger began with.
+    #[arg(long, value_name = "N")]
+    pub epoch: Option<u64>,
 }
 
 /// Which data directory.
@@ -164,6 +187,29 @@ pub struct Validate {
     pub claimed_hash: Option<String>,
 }
 
+/// Which records. All that is named must hold.
+#[derive(Debug, Default, Args)]
+pub struct Filter {
+    /// Only records of this agent (`context.agent_id`).
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Only records of this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Only records of calls with the key of this id (`context.environment.key_id`; never the key itself).
+    #[arg(long, value_name = "KEY_ID")]
+    pub key: Option<String>,
+    /// Only records of this tenant (`context.environment.tenant`; empty for the default tenant).
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Only records from this time on: a day in UTC, or a time with its offset.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only records before this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
 /// The arguments of `capsule export`.
 #[derive(Debug, Args)]
 pub struct Export {
@@ -173,7 +219,7 @@ pub struct Export {
     /// One record per line instead of one array.
     #[arg(long, conflicts_with = "proof")]
     pub jsonl: bool,
-    /// One record (chosen by --seq or --id) with its inclusion proof and the signed checkpoint.
+    /// With inclusion proofs and the signed checkpoint; --seq or --id choose one record. `capsule verify --proof` checks it.
     #[arg(long)]
     pub proof: bool,
     /// Only the record with this sequence number.
@@ -182,9 +228,9 @@ pub struct Export {
     /// Only the record with this id.
     #[arg(long)]
     pub id: Option<String>,
-    /// Only records of this domain. The result is an excerpt and does not verify as a chain.
-    #[arg(long)]
-    pub domain: Option<String>,
+    /// Only the records that match. Without --jsonl they are written as an evidence bundle: with their proofs.
+    #[command(flatten)]
+    pub filter: Filter,
     /// Where to write. Default: standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -4,10 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use capsule::keyring::{Epoch, Keyring, Status};
 use capsule::{SigningKey, Timestamp};
+use ledger::SystemClock;
+use store::keys::DataDir;
 use zeroize::Zeroizing;
 
 use crate::capsule_cli::args::{Keys, KeysCommand, KeysDir};
@@ -27,7 +30,10 @@ pub fn run(arguments: &Keys, console: &mut Console) -> io::Result<Exit> {
         )),
         Some(KeysCommand::Info(dir)) => with(dir, |dir| info(dir, console)),
         Some(KeysCommand::Rotate(dir)) => with(dir, |dir| rotate(dir, console)),
-        Some(KeysCommand::ExportPublic(dir)) => with(dir, |dir| export(dir, console)),
+        Some(KeysCommand::CreatePq(dir)) => with(dir, |dir| create_post_quantum(dir, console)),
+        Some(KeysCommand::ExportPublic(which)) => {
+            with(&which.dir, |dir| export(dir, which.epoch, console))
+        }
     };
     console.out.flush()?;
     match result {
@@ -146,8 +152,14 @@ fn line(epoch: &Epoch, console: &Console) -> String {
     )
 }
 
-fn export(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
+fn export(dir: &Path, number: Option<u64>, console: &mut Console) -> Result<(), KeysError> {
     let ring = epochs(dir)?;
+    if let Some(number) = number {
+        let epoch = ring.epochs().iter().find(|epoch| epoch.epoch == number);
+        let epoch = epoch.ok_or_else(|| format!("there is no key of epoch {number}"))?;
+        writeln!(console.out, "{}", epoch.public_key.hex())?;
+        return Ok(());
+    }
     let epoch = ring
         .active()
         .ok_or_else(|| "no active key. Run 'capsule keys rotate' first.".to_owned())?;
@@ -155,14 +167,76 @@ fn export(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
     Ok(())
 }
 
-/// The reference's rotation: a new key, the old one retired in the keyring. A ledger of ours has its rotation
-/// sealed by the old key, which is not this.
+/// A pair of ML-DSA-65 keys beside the Ed25519 key, which must be there.
+fn create_post_quantum(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
+    let data = DataDir::open(dir).map_err(|error| error.to_string())?;
+    data.create_post_quantum()
+        .map_err(|error| format!("{error}; a key that is there is never replaced"))?;
+    title(console, "Post-Quantum Key")?;
+    writeln!(console.out, "  Algorithm:   ML-DSA-65")?;
+    for (word, name) in [("Private key:", "key.ml"), ("Public key: ", "key.ml.pub")] {
+        writeln!(console.out, "  {word} {}", dir.join(name).display())?;
+    }
+    writeln!(
+        console.out,
+        "\n  Switch it on with sealgate.post_quantum: true; verify with --require-pq.\n"
+    )?;
+    Ok(())
+}
+
+/// A ledger's rotation: the old key seals a record that names the new one. Whoever runs the ledger must stop first.
+fn rotate_ledger(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
+    let rotation = gateway::serve::data::rotate(dir, Arc::new(SystemClock)).map_err(|error| {
+        format!(
+            "{}: the key was not rotated: {}",
+            dir.display(),
+            chain(&error)
+        )
+    })?;
+    let ring = epochs(dir)?;
+    title(console, "Key Rotation")?;
+    for (word, key, style) in [
+        ("Previous:", &rotation.old, (Style::Dim, "→ retired")),
+        ("New:     ", &rotation.new, (Style::Green, "→ active")),
+    ] {
+        let epoch = ring.epochs().iter().find(|epoch| epoch.public_key == *key);
+        let number = epoch.map_or_else(|| "?".to_owned(), |epoch| epoch.epoch.to_string());
+        let end = console.paint(style.0, style.1).to_string();
+        let label = key.short_fingerprint();
+        writeln!(console.out, "  {word} Epoch {number} ({label}) {end}")?;
+    }
+    writeln!(
+        console.out,
+        "\n  Sealed as:   record {} of the ledger",
+        rotation.sequence
+    )?;
+    writeln!(console.out, "  Private key: {}", dir.join("key").display())?;
+    writeln!(
+        console.out,
+        "  Keyring:     {}\n",
+        dir.join("keyring.json").display()
+    )?;
+    Ok(())
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The reference's rotation: a new key, the old one retired in the keyring.
 fn rotate(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
     if founds_a_ledger(&dir.join("capsules.db"))? {
-        return Err(KeysError::Usage(format!(
-            "{} holds a ledger, whose key changes by a sealed record only; this version cannot make one yet",
-            dir.display()
-        )));
+        return rotate_ledger(dir, console);
     }
     let mut ring = epochs(dir)?;
     let retired = ring.active().cloned();

@@ -1,6 +1,7 @@
 //! The command line of `capsule`: verify, inspect and export sealed records. `sealgate verify` runs the same code.
 
 pub mod args;
+pub mod bundle;
 pub mod console;
 pub mod document;
 pub mod exit;

@@ -8,7 +8,9 @@
 )]
 
 mod capsule_attacks;
+mod capsule_bundles;
 mod capsule_documents;
 mod capsule_input;
 mod capsule_reference;
+mod capsule_rotation;
 mod capsule_support;

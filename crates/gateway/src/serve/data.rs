@@ -77,9 +77,13 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
             ..Settings::default()
         },
     )?;
+    if data.finish_rotation(clock.now())? {
+        tracing::warn!("an interrupted key rotation was completed: its record was sealed already");
+    }
     let (domain, host) = (config.domain.clone(), config.listen.ip().to_string());
     let options = Options {
         settle_slots: config.limits.settle_slots as usize,
+        earlier_keys: data.earlier_keys()?,
         clock,
         domain: domain.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -109,6 +113,33 @@ fn signers(data: &DataDir) -> Result<Signers, KeyError> {
     })
 }
 
+/// Changes the key that seals, by a record that the old key seals; nobody may run the ledger meanwhile.
+///
+/// # Errors
+/// [`DataError`]; [`OpenError`] when another process has the ledger open.
+pub fn rotate(dir: &Path, clock: Arc<dyn Clock>) -> Result<ledger::Rotation, DataError> {
+    let data = DataDir::open(dir)?;
+    let journal = SqliteJournal::open(data.database(), Settings::default())?;
+    data.finish_rotation(clock.now())?;
+    let now = clock.now();
+    let options = Options {
+        earlier_keys: data.earlier_keys()?,
+        clock,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Options::default()
+    };
+    let heir = data.heir()?;
+    let rotation = ledger::rotate(
+        Box::new(journal),
+        &signers(&data)?,
+        &heir,
+        &mut data.anchor(),
+        &options,
+    )?;
+    data.promote_heir(now)?;
+    Ok(rotation)
+}
+
 /// Seals the gap between the records and the newest checkpoint.
 ///
 /// # Errors
@@ -116,7 +147,9 @@ fn signers(data: &DataDir) -> Result<Signers, KeyError> {
 pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::Gap, DataError> {
     let data = DataDir::open(dir)?;
     let journal = SqliteJournal::open(data.database(), Settings::default())?;
+    data.finish_rotation(clock.now())?;
     let options = Options {
+        earlier_keys: data.earlier_keys()?,
         clock,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Options::default()

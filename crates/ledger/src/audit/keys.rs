@@ -24,9 +24,16 @@ pub fn rotation_message(ledger: &str, old: &PublicKey, new: &PublicKey, sequence
 #[derive(Debug, Default)]
 pub(super) struct KeyHistory {
     current: Option<PublicKey>,
+    /// The same, as far as signatures were checked from the genesis on.
+    proven: Option<PublicKey>,
 }
 
 impl KeyHistory {
+    /// The key that must seal the next record, where every change of it was sealed by the key before.
+    pub(super) fn proven(&self) -> Option<PublicKey> {
+        self.proven
+    }
+
     /// Looks at the signer of a record, then at what the record says about keys.
     pub(super) fn check(
         &mut self,
@@ -42,7 +49,8 @@ impl KeyHistory {
         if let Some(event) =
             event.filter(|event| event.name == "genesis" && facts.sequence == Some(0))
         {
-            self.current = key(event, "public_key");
+            self.current = key(&event.environment, "public_key");
+            self.proven = self.current.filter(|key| seal.key == Some(*key));
             if self.current.is_none() {
                 let message = "the genesis does not name the key of the ledger".to_owned();
                 found.push(about(facts, Kind::UnknownKey, message));
@@ -55,6 +63,12 @@ impl KeyHistory {
             && let Err(message) = self.rotate(ledger, facts, event)
         {
             found.push(about(facts, Kind::UnknownKey, message));
+        }
+        if seal.key.is_none() || seal.key != self.proven {
+            return;
+        }
+        if event.is_some_and(|event| event.name == "key_rotation") {
+            self.proven = self.current;
         }
     }
 
@@ -79,30 +93,44 @@ impl KeyHistory {
     }
 
     fn rotate(&mut self, ledger: &str, facts: &Facts, event: &Event) -> Result<(), String> {
-        let new = key(event, "new_public_key").ok_or("the rotation names no new key")?;
         let old = self.current.ok_or("the rotation follows no known key")?;
         let sequence = facts
             .sequence
             .ok_or("the rotation has no sequence number")?;
-        let signature = event
-            .environment
-            .get("new_key_signature")
-            .and_then(Value::as_str)
-            .and_then(signature)
-            .ok_or("the rotation is not signed by the new key")?;
-        let message = rotation_message(ledger, &old, &new, sequence);
-        let good = VerifyingKey::from_bytes(new.as_bytes())
-            .is_ok_and(|key| key.verify_strict(&message, &signature).is_ok());
-        if !good {
-            return Err("the new key did not sign the rotation".to_owned());
-        }
+        let new = verify_rotation(ledger, &old, &event.environment, sequence)?;
         self.current = Some(new);
         Ok(())
     }
 }
 
-fn key(event: &Event, name: &str) -> Option<PublicKey> {
-    let text = event.environment.get(name)?.as_str()?;
+/// The key that a rotation record's `context.environment` names, where that key signed that it follows `old` in this
+/// ledger at this sequence. Whether `old` sealed the record is for the caller to check.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn verify_rotation(
+    ledger: &str,
+    old: &PublicKey,
+    environment: &Value,
+    sequence: u64,
+) -> Result<PublicKey, String> {
+    let new = key(environment, "new_public_key").ok_or("the rotation names no new key")?;
+    let signature = environment
+        .get("new_key_signature")
+        .and_then(Value::as_str)
+        .and_then(signature)
+        .ok_or("the rotation is not signed by the new key")?;
+    let message = rotation_message(ledger, old, &new, sequence);
+    let good = VerifyingKey::from_bytes(new.as_bytes())
+        .is_ok_and(|key| key.verify_strict(&message, &signature).is_ok());
+    if !good {
+        return Err("the new key did not sign the rotation".to_owned());
+    }
+    Ok(new)
+}
+
+fn key(environment: &Value, name: &str) -> Option<PublicKey> {
+    let text = environment.get(name)?.as_str()?;
     PublicKey::from_hex(text).ok()
 }
 

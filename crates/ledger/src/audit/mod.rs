@@ -19,7 +19,7 @@ mod tree;
 pub use batch::{SignatureJob, verify_signatures};
 pub use damage::{Damage, Damages, KEPT, Kind};
 pub use facts::{Event, Facts, Member};
-pub use keys::rotation_message;
+pub use keys::{rotation_message, verify_rotation};
 pub use order::{Link, Trust};
 
 use std::collections::BTreeSet;
@@ -109,6 +109,13 @@ impl Audit {
     #[must_use]
     pub fn wants_leaves(&self) -> bool {
         self.tree.is_some()
+    }
+
+    /// The key that must seal the next record of a ledger of ours, as far as genesis and rotation records prove it:
+    /// each of them was signed, by the key before. `None` for other chains, and where signatures are not checked.
+    #[must_use]
+    pub fn proven_key(&self) -> Option<PublicKey> {
+        self.ledger.as_ref()?.keys.proven()
     }
 
     /// Whether anything has been found so far.

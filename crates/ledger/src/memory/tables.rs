@@ -181,7 +181,7 @@ pub(super) fn row(record: &Sealed) -> Row {
         data: record.content().to_vec(),
         hash: record.hash().hex(),
         signature: record.signature_hex().to_owned(),
-        signature_pq: String::new(),
+        signature_pq: record.signature_pq_hex().to_owned(),
         signed_at: Some(record.signed_at().to_string()),
         signed_by: Some(record.signed_by().to_owned()),
         session_id: record.session_id().map(str::to_owned),

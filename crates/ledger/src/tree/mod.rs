@@ -13,7 +13,7 @@ pub use proof::{
     ProofError, consistency, inclusion, root_at, verify_consistency, verify_inclusion,
 };
 pub(crate) use source::tile_prefix;
-pub use source::{Leaves, NodeSource, TileSource};
+pub use source::{Layers, Leaves, NodeSource, TileSource};
 
 /// Hashes in a full tile, and the number of nodes of one tile level below a node of the next.
 pub const TILE_WIDTH: usize = 256;

@@ -1,5 +1,7 @@
 //! Where proofs and the right edge read hashes from.
 
+use std::sync::Arc;
+
 use super::{HASH_BYTES, NodeHash, hash};
 
 /// Reads tiles.
@@ -61,5 +63,36 @@ impl TileSource for Leaves {
             .unwrap_or(usize::MAX)
             .saturating_mul(256);
         Ok(layer.into_iter().skip(skip).take(width).collect())
+    }
+}
+
+/// All leaf hashes in memory with the roots of their tiles, for many proofs over the same leaves.
+#[derive(Clone, Default, Debug)]
+pub struct Layers(Arc<Vec<Vec<NodeHash>>>);
+
+impl Layers {
+    /// The layers over these leaves.
+    #[must_use]
+    pub fn new(leaves: Vec<NodeHash>) -> Layers {
+        let mut layers = vec![leaves];
+        while let Some(last) = layers.last().filter(|last| last.len() >= 256) {
+            let next = last.chunks_exact(256).map(hash::fold).collect();
+            layers.push(next);
+        }
+        Layers(Arc::new(layers))
+    }
+}
+
+impl TileSource for Layers {
+    type Error = std::convert::Infallible;
+
+    fn tile(&mut self, level: u8, index: u64, width: usize) -> Result<Vec<NodeHash>, Self::Error> {
+        let layer = self.0.get(usize::from(level));
+        let start = usize::try_from(index)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(256);
+        let end = start.saturating_add(width);
+        let hashes = layer.and_then(|layer| layer.get(start..end.min(layer.len())));
+        Ok(hashes.unwrap_or_default().to_vec())
     }
 }

@@ -206,7 +206,7 @@ impl Journal for SqliteJournal {
         let previous = record.previous_hash().map(Hash::to_ascii);
         let sql = "INSERT INTO capsules (sequence, id, type, previous_hash, data, hash, signature, \
                    signature_pq, signed_at, signed_by, session_id) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '', ?8, ?9, ?10)";
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let values = params![
             number(record.sequence())?,
             record.id().to_string(),
@@ -215,6 +215,7 @@ impl Journal for SqliteJournal {
             Text(record.content()),
             Text(&record.hash().to_ascii()),
             record.signature_hex(),
+            record.signature_pq_hex(),
             self.signed_at.1,
             record.signed_by(),
             record.session_id(),

@@ -219,9 +219,17 @@ impl Linked {
     /// # Errors
     /// [`SealError`] when the signer fails; the record is then lost and its draft must be made anew.
     pub fn seal(self, signer: &dyn Signer, signed_at: Timestamp) -> Result<Sealed, SealError> {
-        let signature = signer.sign(&self.hash.to_ascii())?;
+        let message = self.hash.to_ascii();
+        let signature = signer.sign(&message)?;
+        let post_quantum = signer.sign_post_quantum(&message)?;
         let signed_by = signer.fingerprint();
-        Ok(Sealed::new(self, &signature, signed_at, signed_by))
+        Ok(Sealed::new(
+            self,
+            &signature,
+            post_quantum.as_deref(),
+            signed_at,
+            signed_by,
+        ))
     }
 }
 

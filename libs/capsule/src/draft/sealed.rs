@@ -25,6 +25,7 @@ pub struct Sealed {
     previous: Option<Hash>,
     hash: Hash,
     signature: String,
+    signature_pq: String,
     signed_at: Timestamp,
     signed_by: String,
     text: Vec<u8>,
@@ -36,6 +37,7 @@ impl Sealed {
     pub(super) fn new(
         linked: Linked,
         signature: &[u8; 64],
+        signature_pq: Option<&[u8]>,
         signed_at: Timestamp,
         signed_by: String,
     ) -> Sealed {
@@ -47,6 +49,7 @@ impl Sealed {
             previous: linked.previous,
             hash: linked.hash,
             signature: hex::encode(signature),
+            signature_pq: signature_pq.map(hex::encode).unwrap_or_default(),
             signed_at,
             signed_by,
             text: linked.text,
@@ -97,6 +100,12 @@ impl Sealed {
         &self.signature
     }
 
+    /// The ML-DSA-65 signature over the same digits as lower-case hex digits; empty when the signer makes none.
+    #[must_use]
+    pub fn signature_pq_hex(&self) -> &str {
+        &self.signature_pq
+    }
+
     /// When it was signed, by the signer's clock. Neither hashed nor signed.
     #[must_use]
     pub fn signed_at(&self) -> Timestamp {
@@ -118,7 +127,7 @@ impl Sealed {
     /// The whole sealed record of 18 keys, canonical.
     #[must_use]
     pub fn record_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.text.len() + 400);
+        let mut out = Vec::with_capacity(self.text.len() + self.signature_pq.len() + 400);
         let (before_id, rest) = self
             .text
             .split_at_checked(self.id_at)
@@ -133,7 +142,9 @@ impl Sealed {
         out.extend_from_slice(middle);
         out.extend_from_slice(b",\"signature\":\"");
         out.extend_from_slice(self.signature.as_bytes());
-        out.extend_from_slice(b"\",\"signature_pq\":\"\",\"signed_at\":\"");
+        out.extend_from_slice(b"\",\"signature_pq\":\"");
+        out.extend_from_slice(self.signature_pq.as_bytes());
+        out.extend_from_slice(b"\",\"signed_at\":\"");
         self.signed_at.write(&mut out);
         out.extend_from_slice(b"\",\"signed_by\":");
         canonical::write_string(&self.signed_by, &mut out);

@@ -232,7 +232,7 @@ impl Parser<'_> {
         }) = container
         {
             let key = self.key()?;
-            *sorted &= members.last().is_none_or(|(last, _)| *last < key);
+            *sorted &= members.last().is_none_or(|(last, _)| precedes(last, &key));
             members.push((key, Value::Null));
         }
         Ok(true)
@@ -335,6 +335,14 @@ impl Parser<'_> {
             return Err(ParseErrorKind::Number);
         }
         Ok(())
+    }
+}
+
+/// Whether `left` sorts before `right`; the first byte decides nearly always.
+fn precedes(left: &str, right: &str) -> bool {
+    match (left.as_bytes().first(), right.as_bytes().first()) {
+        (Some(l), Some(r)) if l != r => l < r,
+        _ => left < right,
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use crate::hash::Hash;
 use crate::hex;
 use crate::key::PublicKey;
+use crate::pq::PqPublicKey;
 
 pub(crate) use agreement::read_uuid;
 pub use keys::Keys;
@@ -65,17 +66,16 @@ impl fmt::Display for ResultCode {
     }
 }
 
-/// What to do with post-quantum signatures, which this library does not check (ML-DSA-65).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What to do with post-quantum signatures (ML-DSA-65), which stand beside the others and which nothing covers.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum PostQuantum {
     /// They are not looked at.
     #[default]
     Ignore,
-    /// A record that has one fails with [`ResultCode::PqLibraryUnavailable`].
-    IfPresent,
-    /// Every record fails, with [`ResultCode::MissingPqSignature`] or
-    /// [`ResultCode::PqLibraryUnavailable`].
-    Require,
+    /// Those that are there must be by this key: [`ResultCode::PqVerificationFailed`].
+    IfPresent(PqPublicKey),
+    /// And every record must have one: [`ResultCode::MissingPqSignature`].
+    Require(PqPublicKey),
 }
 
 /// Why a record is not good.
@@ -154,7 +154,7 @@ impl<'r> Verified<'r> {
 /// # Errors
 /// [`Failure`] with the reference's code for the first check that fails.
 pub fn verify<'r>(record: &'r Record, keys: &Keys) -> Result<Verified<'r>, Failure> {
-    verify_with(record, keys, PostQuantum::Ignore)
+    verify_with(record, keys, &PostQuantum::Ignore)
 }
 
 /// As [`verify`], with a choice about post-quantum signatures.
@@ -164,7 +164,7 @@ pub fn verify<'r>(record: &'r Record, keys: &Keys) -> Result<Verified<'r>, Failu
 pub fn verify_with<'r>(
     record: &'r Record,
     keys: &Keys,
-    post_quantum: PostQuantum,
+    post_quantum: &PostQuantum,
 ) -> Result<Verified<'r>, Failure> {
     let seal = record.seal();
     if seal.hash.is_empty() {
@@ -188,7 +188,7 @@ pub fn verify_with<'r>(
     let key = check_signature(keys, &seal.signed_by, &hash, &signature);
     match (compare_content(record, &hash), key) {
         (Ok(()), Ok(key)) => {
-            check_post_quantum(&seal.signature_pq, post_quantum)?;
+            check_post_quantum(seal, post_quantum)?;
             Ok(Verified { record, key })
         }
         (Ok(()), Err(failure)) => Err(failure),
@@ -265,16 +265,32 @@ fn check_signature(
         })
 }
 
-fn check_post_quantum(signature: &str, choice: PostQuantum) -> Result<(), Failure> {
-    match (choice, signature.is_empty()) {
-        (PostQuantum::Ignore, _) | (PostQuantum::IfPresent, true) => Ok(()),
-        (PostQuantum::Require, true) => Err(Failure::new(
-            ResultCode::MissingPqSignature,
-            "capsule has no post-quantum signature",
-        )),
-        (_, false) => Err(Failure::new(
-            ResultCode::PqLibraryUnavailable,
-            "post-quantum signatures are not checked by this library",
+/// Checks the post-quantum signature over the stored hash, and nothing else of the record.
+///
+/// # Errors
+/// [`Failure`] with [`ResultCode::MissingPqSignature`] or [`ResultCode::PqVerificationFailed`].
+pub fn check_post_quantum(seal: &Seal, choice: &PostQuantum) -> Result<(), Failure> {
+    let (key, required) = match choice {
+        PostQuantum::Ignore => return Ok(()),
+        PostQuantum::IfPresent(key) => (key, false),
+        PostQuantum::Require(key) => (key, true),
+    };
+    if seal.signature_pq.is_empty() {
+        return match required {
+            false => Ok(()),
+            true => Err(Failure::new(
+                ResultCode::MissingPqSignature,
+                "capsule has no post-quantum signature",
+            )),
+        };
+    }
+    let good = hex::decode_python(&seal.signature_pq)
+        .is_some_and(|signature| key.verify(seal.hash.as_bytes(), &signature));
+    match good {
+        true => Ok(()),
+        false => Err(Failure::new(
+            ResultCode::PqVerificationFailed,
+            "ML-DSA-65 signature verification failed",
         )),
     }
 }

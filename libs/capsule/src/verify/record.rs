@@ -30,7 +30,7 @@ pub struct Seal {
 pub struct Record {
     document: Value,
     /// The text that was read, when it is the canonical form of the document.
-    content: Option<Box<[u8]>>,
+    content: Option<Vec<u8>>,
     seal: Seal,
     id: Id,
     capsule_type: CapsuleType,
@@ -118,15 +118,20 @@ impl Record {
     /// As [`from_json`](Self::from_json).
     pub fn from_row(data: &[u8], seal: Seal) -> Result<Record, RecordError> {
         let (document, canonical) = json::parse_noting_form(data, &Limits::default())?;
-        let content = canonical.then(|| Box::from(data));
+        let content = canonical.then(|| data.to_vec());
         Record::build(document, content, seal)
     }
 
-    fn build(
-        document: Value,
-        content: Option<Box<[u8]>>,
-        seal: Seal,
-    ) -> Result<Record, RecordError> {
+    /// As [`from_row`](Self::from_row), from a text that is no longer needed: it is not copied.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub fn from_owned_row(data: Vec<u8>, seal: Seal) -> Result<Record, RecordError> {
+        let (document, canonical) = json::parse_noting_form(&data, &Limits::default())?;
+        Record::build(document, canonical.then_some(data), seal)
+    }
+
+    fn build(document: Value, content: Option<Vec<u8>>, seal: Seal) -> Result<Record, RecordError> {
         let Value::Object(object) = &document else {
             return Err(RecordError::NotAnObject(document.type_name()));
         };

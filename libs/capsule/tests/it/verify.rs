@@ -95,22 +95,38 @@ fn content_alone_needs_no_signature() {
 #[test]
 fn post_quantum_signatures_by_choice() {
     let keys = Keys::explicit(&crate::public_key());
-    let with = changed("signature_pq", "ab");
-    let without = changed("signature_pq", "");
-    let code = |record: &Record, choice| {
-        verify_with(record, &keys, choice).map_or_else(|failure| failure.code.as_str(), |_| "ok")
-    };
-    for (choice, on_with, on_without) in [
-        (PostQuantum::Ignore, "ok", "ok"),
-        (PostQuantum::IfPresent, "pq_library_unavailable", "ok"),
+    let secret = capsule::pq::PqSigningKey::from_seed(&[5; 32]);
+    let key = secret.public_key();
+    let plain = changed("signature_pq", "");
+    let message = plain.seal().hash.clone();
+    let signature = secret.sign(message.as_bytes()).unwrap();
+    let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let other = capsule::pq::PqSigningKey::from_seed(&[6; 32]).sign(message.as_bytes());
+    let other: String = other.unwrap().iter().map(|b| format!("{b:02x}")).collect();
+    let records = [
+        changed("signature_pq", &hex),
+        plain,
+        changed("signature_pq", "ab"),
+        changed("signature_pq", "no hex"),
+        changed("signature_pq", &other),
+    ];
+    let (failed, missing) = ("pq_verification_failed", "missing_pq_signature");
+    for (choice, expected) in [
+        (PostQuantum::Ignore, ["ok"; 5]),
         (
-            PostQuantum::Require,
-            "pq_library_unavailable",
-            "missing_pq_signature",
+            PostQuantum::IfPresent(key.clone()),
+            ["ok", "ok", failed, failed, failed],
+        ),
+        (
+            PostQuantum::Require(key),
+            ["ok", missing, failed, failed, failed],
         ),
     ] {
-        assert_eq!(code(&with, choice), on_with);
-        assert_eq!(code(&without, choice), on_without);
+        let found = records.each_ref().map(|record| {
+            verify_with(record, &keys, &choice)
+                .map_or_else(|failure| failure.code.as_str(), |_| "ok")
+        });
+        assert_eq!(found, expected, "{choice:?}");
     }
 }
 

@@ -205,8 +205,8 @@ enum Content {
 pub enum Item<'a> {
     /// A sealed record as JSON.
     Json(&'a [u8]),
-    /// A row of a database.
-    Row(&'a Row),
+    /// A row of a database. Reading it takes document and seal out of the row; its columns stay.
+    Row(&'a mut Row),
 }
 
 impl Item<'_> {
@@ -214,10 +214,13 @@ impl Item<'_> {
     ///
     /// # Errors
     /// When it is no record.
-    pub fn read(&self) -> Result<Record, RecordError> {
+    pub fn read(&mut self) -> Result<Record, RecordError> {
         let record = match self {
             Item::Json(text) => Record::from_json(text)?,
-            Item::Row(row) => Record::from_row(&row.data, row.seal.clone())?,
+            Item::Row(row) => Record::from_owned_row(
+                std::mem::take(&mut row.data),
+                std::mem::take(&mut row.seal),
+            )?,
         };
         match record.seal().signed_at.as_deref() {
             Some(at) if !at.is_empty() && !is_time(at) => Err(RecordError::Field {
@@ -289,13 +292,13 @@ impl Chunk {
 
     /// The records.
     #[must_use]
-    pub fn items(&self) -> Vec<Item<'_>> {
-        match &self.content {
+    pub fn items(&mut self) -> Vec<Item<'_>> {
+        match &mut self.content {
             Content::Json { bytes, records } => records
                 .iter()
                 .map(|range| Item::Json(bytes.get(range.clone()).unwrap_or_default()))
                 .collect(),
-            Content::Rows(rows) => rows.iter().map(Item::Row).collect(),
+            Content::Rows(rows) => rows.iter_mut().map(Item::Row).collect(),
         }
     }
 }
@@ -340,8 +343,8 @@ pub fn for_each_record<E>(
     let (source, _) = Source::open(choice).map_err(|error| EachError::Input(error.to_string()))?;
     let mut position = 0_u64;
     let mut failed = None;
-    let read = source.for_each(&mut |chunk| {
-        for item in chunk.items() {
+    let read = source.for_each(&mut |mut chunk| {
+        for mut item in chunk.items() {
             let goes_on = match item.read() {
                 Ok(record) => each(record).map_err(EachError::Own),
                 Err(error) => Err(EachError::Input(format!("record {position}: {error}"))),

@@ -1,8 +1,11 @@
 //! One record by itself: content hash, signature, normal form. Runs on any thread, in any order.
 
+use std::sync::{PoisonError, RwLock};
+
+use capsule::PublicKey;
 use capsule::chain::{self, Checked};
 use capsule::json::Value;
-use capsule::verify::{self, Failure, Keys, Record, RecordError, ResultCode};
+use capsule::verify::{self, Failure, Keys, PostQuantum, Record, RecordError, ResultCode};
 use ledger::audit::{Facts, Kind, SealCheck, SignatureJob, Trust as Depth, verify_signatures};
 use ledger::tree::{NodeHash, leaf_hash};
 
@@ -21,6 +24,9 @@ pub struct Checker {
     /// Whether leaf hashes are wanted, for a checkpoint.
     pub leaves: bool,
     keys: Keys,
+    post_quantum: PostQuantum,
+    /// Keys that proven rotations have led to from an explicit key.
+    rotated: RwLock<Vec<PublicKey>>,
 }
 
 /// What was found out about one record.
@@ -42,6 +48,80 @@ pub struct Examined {
     pub stranger: bool,
     /// The sequence as the reference prints it, where it is no plain number.
     pub odd_sequence: Option<String>,
+    /// A signature that is not by the key it was checked with, for the key that a rotation named since.
+    pub second_chance: Option<Box<SecondChance>>,
+}
+
+/// What is needed to check a signature again.
+#[derive(Debug)]
+pub struct SecondChance {
+    job: SignatureJob,
+    content: Result<(), Failure>,
+    post_quantum: Result<(), Failure>,
+}
+
+impl Examined {
+    /// Checks the signature again with the key that rotation records have led to by now.
+    pub fn again(&mut self, key: PublicKey) {
+        let Some(chance) = self.second_chance.take() else {
+            return;
+        };
+        let job = SignatureJob { key, ..chance.job };
+        if verify_signatures(&[job]) != [true] {
+            return;
+        }
+        self.fault = None;
+        self.seal.problem = None;
+        self.accept(&chance.content, Some(key));
+        self.post_quantum(&chance.post_quantum);
+    }
+
+    /// Takes over what was found about the post-quantum signature of a record that is good but for that.
+    fn post_quantum(&mut self, result: &Result<(), Failure>) {
+        let (Err(failure), None) = (result, &self.fault) else {
+            return;
+        };
+        let kind = match failure.code {
+            ResultCode::MissingPqSignature => Kind::SealStripped,
+            _ => Kind::Edited,
+        };
+        self.seal.trust = Depth::Bad;
+        self.seal.problem = Some((kind, failure.message.to_string()));
+        self.fault = Some(Fault::Signature(failure.message.to_string()));
+    }
+
+    /// Takes over what was found about the content, below a signature by `key` if there is one.
+    fn accept(&mut self, content: &Result<(), Failure>, key: Option<PublicKey>) {
+        let seal = &mut self.seal;
+        seal.key = key;
+        let failure = match content {
+            Ok(()) if key.is_some() => {
+                seal.trust = Depth::Signed;
+                return;
+            }
+            Ok(()) => {
+                seal.trust = Depth::Content;
+                return;
+            }
+            Err(failure) => failure,
+        };
+        self.fault = Some(Fault::Content);
+        let (trust, kind, sentence) = match (&failure.normal_form, failure.code) {
+            (Some(form), _) => (Depth::Content, Kind::NotNormalForm, form.to_string()),
+            (None, ResultCode::MissingHash) => (
+                Depth::Bad,
+                Kind::SealStripped,
+                "the record has no hash".to_owned(),
+            ),
+            (None, _) => (
+                Depth::Bad,
+                Kind::Edited,
+                "the content is not what was hashed".to_owned(),
+            ),
+        };
+        seal.trust = trust;
+        seal.problem = Some((kind, sentence));
+    }
 }
 
 /// What is wrong with a record by itself.
@@ -69,30 +149,47 @@ struct Pending {
     examined: Examined,
     job: Option<SignatureJob>,
     content: Result<(), Failure>,
+    post_quantum: Result<(), Failure>,
 }
 
 impl Checker {
     /// A checker of this depth.
     #[must_use]
-    pub fn new(level: Level, trust: Trust, leaves: bool) -> Self {
+    pub fn new(level: Level, trust: Trust, post_quantum: PostQuantum, leaves: bool) -> Self {
         let keys = trust.keys();
         Checker {
             level,
             trust,
             leaves,
             keys,
+            post_quantum,
+            rotated: RwLock::default(),
         }
+    }
+
+    /// A rotation record, signed by the key before it, names this key: records that are labelled with it are by it.
+    pub fn follow(&self, key: PublicKey) {
+        let mut keys = self.rotated.write().unwrap_or_else(PoisonError::into_inner);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+
+    fn followed(&self, signed_by: &str) -> Option<PublicKey> {
+        let keys = self.rotated.read().unwrap_or_else(PoisonError::into_inner);
+        let mut known = keys.iter();
+        known.find(|key| key.fingerprint() == signed_by).copied()
     }
 
     /// Checks the records of a chunk.
     #[must_use]
-    pub fn check(&self, chunk: Chunk) -> Batch {
+    pub fn check(&self, mut chunk: Chunk) -> Batch {
         let mut batch = Batch {
             consumed: chunk.consumed,
             ..Batch::default()
         };
         let mut pending = Vec::with_capacity(chunk.len());
-        for item in chunk.items() {
+        for mut item in chunk.items() {
             match item.read() {
                 Ok(record) => pending.push(self.examine(&record, &item)),
                 Err(error) => {
@@ -131,6 +228,7 @@ impl Checker {
                 problem: None,
             },
             fault: None,
+            second_chance: None,
             odd_sequence: odd(record.document().get("sequence")),
             stranger: self.level == Level::Signatures && !self.keys.knows(&seal.signed_by),
         };
@@ -138,6 +236,7 @@ impl Checker {
             examined,
             job: None,
             content: Ok(()),
+            post_quantum: verify::check_post_quantum(seal, &self.post_quantum),
         };
         if self.level == Level::Structural {
             return pending;
@@ -147,7 +246,7 @@ impl Checker {
         if self.level == Level::Signatures && !hopeless {
             self.signature(record, &mut pending);
         } else {
-            pending.content_only();
+            pending.examined.accept(&pending.content, None);
         }
         pending
     }
@@ -155,7 +254,9 @@ impl Checker {
     /// Prepares the signature for the batch, or, where it is missing or oddly spelled, checks it at once.
     fn signature(&self, record: &Record, pending: &mut Pending) {
         let seal = record.seal();
-        let key = self.trust.key_for(&seal.signed_by);
+        let key = self
+            .followed(&seal.signed_by)
+            .or_else(|| self.trust.key_for(&seal.signed_by));
         let message = <[u8; 64]>::try_from(seal.hash.as_bytes()).ok();
         if let (Some(key), Some(message), Some(signature)) =
             (key, message, plain_hex(&seal.signature))
@@ -175,6 +276,7 @@ impl Checker {
                     key,
                     problem: None,
                 };
+                pending.examined.post_quantum(&pending.post_quantum);
             }
             Err(failure) => self.refuse(pending, failure.code, failure.message.into_owned()),
         }
@@ -186,19 +288,23 @@ impl Checker {
         if !good {
             let message = "Ed25519 signature verification failed".to_owned();
             self.refuse(pending, ResultCode::InvalidSignature, message);
+            if let (Trust::Explicit(_), Some(job)) = (&self.trust, pending.job.take()) {
+                pending.examined.second_chance = Some(Box::new(SecondChance {
+                    job,
+                    content: pending.content.clone(),
+                    post_quantum: pending.post_quantum.clone(),
+                }));
+            }
             return;
         }
-        pending.content_only();
-        pending.examined.seal.key = key;
-        if pending.examined.seal.problem.is_none() {
-            pending.examined.seal.trust = Depth::Signed;
-        }
+        pending.examined.accept(&pending.content, key);
+        pending.examined.post_quantum(&pending.post_quantum);
     }
 
     fn refuse(&self, pending: &mut Pending, code: ResultCode, message: String) {
         // Of a record whose form is unusual and whose signature is wrong, nothing is known to be good.
         if pending.content.is_err() {
-            pending.content_only();
+            pending.examined.accept(&pending.content, None);
             pending.examined.seal.problem = Some((
                 Kind::Edited,
                 "neither form nor signature are those of a sealed record".to_owned(),
@@ -229,37 +335,6 @@ impl Checker {
             problem: Some(problem),
         };
         pending.examined.fault = Some(Fault::Signature(message));
-    }
-}
-
-impl Pending {
-    /// Takes over what was found about the content.
-    fn content_only(&mut self) {
-        let seal = &mut self.examined.seal;
-        match &self.content {
-            Ok(()) => seal.trust = Depth::Content,
-            Err(failure) => {
-                self.examined.fault = Some(Fault::Content);
-                let problem = match (&failure.normal_form, failure.code) {
-                    (Some(form), _) => {
-                        seal.trust = Depth::Content;
-                        (Kind::NotNormalForm, form.to_string())
-                    }
-                    (None, ResultCode::MissingHash) => {
-                        seal.trust = Depth::Bad;
-                        (Kind::SealStripped, "the record has no hash".to_owned())
-                    }
-                    (None, _) => {
-                        seal.trust = Depth::Bad;
-                        (
-                            Kind::Edited,
-                            "the content is not what was hashed".to_owned(),
-                        )
-                    }
-                };
-                seal.problem = Some(problem);
-            }
-        }
     }
 }
 

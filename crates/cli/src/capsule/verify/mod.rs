@@ -10,13 +10,15 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use capsule::PublicKey;
 use capsule::chain::{self, ChainVerifier, Checked, Level as ChainLevel};
-use capsule::verify::Keys;
+use capsule::verify::{Keys, PostQuantum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ledger::audit::Audit;
+use ledger::audit::{Audit, Facts};
 use ledger::checkpoint::Checkpoint;
 
 use crate::capsule_cli::args;
+use crate::capsule_cli::bundle;
 use crate::capsule_cli::console::{self, Console, Visible};
 use crate::capsule_cli::exit::Exit;
 use crate::capsule_cli::input::{self, Choice, Source};
@@ -24,6 +26,7 @@ use crate::capsule_cli::pipeline;
 use check::{Batch, Checker, Examined, Fault};
 use lines::Lines;
 use report::{Failure, Level, Verdict};
+use store::post_quantum::read_public;
 use trust::Trust;
 
 /// A verification that is ready to run.
@@ -35,6 +38,8 @@ pub struct Plan {
     pub level: Level,
     /// Whose signatures count.
     pub trust: Trust,
+    /// What to do with post-quantum signatures.
+    pub post_quantum: PostQuantum,
     /// A checkpoint to compare with.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -44,6 +49,9 @@ pub struct Plan {
 /// # Errors
 /// When an output cannot be written.
 pub fn run(arguments: &args::Verify, console: &mut Console) -> io::Result<Exit> {
+    if let Some(path) = &arguments.proof {
+        return proof(path, arguments, console);
+    }
     let plan = match plan(arguments) {
         Ok(plan) => plan,
         Err(message) => {
@@ -77,21 +85,77 @@ pub fn run(arguments: &args::Verify, console: &mut Console) -> io::Result<Exit> 
     })
 }
 
+/// Verifies a bundle instead of a chain. Without a key to trust it would prove nothing.
+fn proof(path: &Path, arguments: &args::Verify, console: &mut Console) -> io::Result<Exit> {
+    let trust = match explicit(arguments) {
+        Ok(Some(trust)) => Ok(trust),
+        Ok(None) => keys_of(arguments.source.data_dir.as_deref())
+            .map_err(|message| format!("Error: {message}")),
+        Err(message) => Err(message),
+    };
+    let trust = trust.and_then(|trust| match trust.is_empty() {
+        false => Ok(trust),
+        true => Err(
+            "Error: a proof needs a key to trust: pass --pubkey HEX, or --data-dir DIR with a key"
+                .to_owned(),
+        ),
+    });
+    match trust.and_then(|trust| Ok((trust, post_quantum(arguments)?))) {
+        Ok((trust, post_quantum)) => {
+            let form = (arguments.json, arguments.quiet);
+            bundle::verify::run(path, &trust, &post_quantum, form, console)
+        }
+        Err(message) => {
+            writeln!(console.err, "{}", Visible(&message))?;
+            Ok(Exit::Error)
+        }
+    }
+}
+
+/// The key of the command line.
+fn explicit(arguments: &args::Verify) -> Result<Option<Trust>, String> {
+    match (&arguments.pubkey, &arguments.pubkey_file) {
+        (Some(_), Some(_)) => Err("Error: specify only one of --pubkey / --pubkey-file".to_owned()),
+        (Some(text), None) => Ok(Some(Trust::of_text(text))),
+        (None, Some(path)) => Ok(Some(Trust::of_text(&key_file(path)?))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// What the arguments ask about post-quantum signatures.
+fn post_quantum(arguments: &args::Verify) -> Result<PostQuantum, String> {
+    if !arguments.require_pq && arguments.pq_pubkey_file.is_none() {
+        return Ok(PostQuantum::Ignore);
+    }
+    let path = match &arguments.pq_pubkey_file {
+        Some(path) => path.clone(),
+        None => console::data_dir(arguments.source.data_dir.as_deref())
+            .map_err(|message| format!("Error: {message}"))?
+            .join("key.ml.pub"),
+    };
+    let key = read_public(path.clone()).map_err(|error| format!("Error: {error}"))?;
+    let key = key.ok_or_else(|| {
+        format!(
+            "Error: {} does not exist; pass --pq-pubkey-file",
+            path.display()
+        )
+    })?;
+    Ok(match arguments.require_pq {
+        true => PostQuantum::Require(key),
+        false => PostQuantum::IfPresent(key),
+    })
+}
+
 /// What the arguments ask for.
 ///
 /// # Errors
 /// The line to print on the error stream.
 fn plan(arguments: &args::Verify) -> Result<Plan, String> {
     let source = input::choose(&arguments.source).map_err(|message| format!("Error: {message}"))?;
-    let explicit = match (&arguments.pubkey, &arguments.pubkey_file) {
-        (Some(_), Some(_)) => {
-            return Err("Error: specify only one of --pubkey / --pubkey-file".to_owned());
-        }
-        (Some(text), None) => Some(Trust::of_text(text)),
-        (None, Some(path)) => Some(Trust::of_text(&key_file(path)?)),
-        (None, None) => None,
-    };
-    let level = match (&explicit, arguments.full, arguments.signatures) {
+    let explicit = explicit(arguments)?;
+    let post_quantum = post_quantum(arguments)?;
+    let signatures = arguments.signatures || post_quantum != PostQuantum::Ignore;
+    let level = match (&explicit, arguments.full, signatures) {
         (Some(_), _, _) | (None, _, true) => Level::Signatures,
         (None, true, false) => Level::Full,
         (None, false, false) => Level::Structural,
@@ -108,8 +172,16 @@ fn plan(arguments: &args::Verify) -> Result<Plan, String> {
         source,
         level,
         trust,
+        post_quantum,
         checkpoint: checkpoint(arguments.checkpoint.as_deref(), dir)?,
     })
+}
+
+/// The key that a genesis of ours names.
+fn genesis_key(facts: &Facts) -> Option<PublicKey> {
+    let event = facts.member.as_ref()?.event.as_ref()?;
+    let named = event.environment.get("public_key")?.as_str()?;
+    (event.name == "genesis").then(|| PublicKey::from_hex(named).ok())?
 }
 
 fn keys_of(dir: Option<&Path>) -> Result<Trust, String> {
@@ -177,8 +249,13 @@ pub fn verify(
     if let Some(checkpoint) = plan.checkpoint {
         audit = audit.with_checkpoint(checkpoint);
     }
-    let checker = Checker::new(plan.level, plan.trust, audit.wants_leaves());
-    let mut run = Run::new(audit, plan.level, &checker.trust, lines);
+    let checker = Checker::new(
+        plan.level,
+        plan.trust,
+        plan.post_quantum,
+        audit.wants_leaves(),
+    );
+    let mut run = Run::new(audit, plan.level, &checker, lines);
     let mut stopped = None;
     let read = pipeline::run(
         |push| source.for_each(push),
@@ -226,6 +303,9 @@ struct Run<'a> {
     chain: ChainVerifier,
     level: Level,
     trust: &'a Trust,
+    checker: &'a Checker,
+    /// The genesis names another key than the one that was given.
+    other_genesis: Option<PublicKey>,
     lines: Option<&'a mut Lines>,
     failure: Option<Failure>,
     verified: u64,
@@ -235,12 +315,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(audit: Audit, level: Level, trust: &'a Trust, lines: Option<&'a mut Lines>) -> Self {
+    fn new(audit: Audit, level: Level, checker: &'a Checker, lines: Option<&'a mut Lines>) -> Self {
         Run {
             audit,
             chain: ChainVerifier::new(ChainLevel::Structural, Keys::none()),
             level,
-            trust,
+            trust: &checker.trust,
+            checker,
+            other_genesis: None,
             lines,
             failure: None,
             verified: 0,
@@ -250,7 +332,8 @@ impl<'a> Run<'a> {
     }
 
     fn take(&mut self, batch: Batch, console: &mut Console) -> Result<(), VerifyError> {
-        for record in batch.records {
+        for mut record in batch.records {
+            self.follow_rotations(&mut record);
             self.audit.push(&record.facts, &record.seal, record.leaf);
             self.chain(record, console).map_err(VerifyError::Output)?;
         }
@@ -260,6 +343,21 @@ impl<'a> Run<'a> {
                 "record {}: {error}",
                 self.total
             ))),
+        }
+    }
+
+    /// With `--pubkey` the keys that rotation records lead to from that key are trusted as well: each of these records
+    /// is sealed by the key before and signed by the key after it.
+    fn follow_rotations(&mut self, record: &mut Examined) {
+        let Trust::Explicit(explicit) = self.trust else {
+            return;
+        };
+        if self.total == 0 {
+            self.other_genesis = genesis_key(&record.facts).filter(|key| key != explicit);
+        }
+        if let Some(key) = self.audit.proven_key().filter(|key| key != explicit) {
+            self.checker.follow(key);
+            record.again(key);
         }
     }
 
@@ -342,6 +440,11 @@ impl<'a> Run<'a> {
                 "there is no key to verify with: pass --pubkey HEX, or --data-dir DIR with a key"
                     .to_owned(),
             );
+        }
+        if let Some(key) = self.other_genesis {
+            notes.push(format!(
+                "the ledger begins with the key {key}, not with the one given: rotations are followed from the first key on, so pass that one (capsule keys export-public --epoch 0 prints it)"
+            ));
         }
         Verdict {
             level: self.level,
