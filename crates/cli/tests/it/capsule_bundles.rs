@@ -19,7 +19,10 @@ fn ledger() -> Author {
         let mut environment = member(LEDGER);
         environment.insert("intent", number);
         environment.insert("key_id", ["k1", "k2"][(number % 2) as usize]);
-        environment.insert("tenant", ["", "acme"][(number % 3 == 0) as usize]);
+        environment.insert(
+            "tenant",
+            ["", "acme"][usize::from(number.is_multiple_of(3))],
+        );
         author.seal_capsule(number, call(number, environment));
     }
     author
@@ -27,11 +30,11 @@ fn ledger() -> Author {
 
 fn call(number: u64, environment: Object) -> Capsule {
     let mut capsule = Capsule::default();
-    capsule.context.agent_id = ["alpha", "beta"][(number % 5 == 0) as usize].to_owned();
+    capsule.context.agent_id = ["alpha", "beta"][usize::from(number.is_multiple_of(5))].to_owned();
     capsule.context.environment = environment;
     capsule.trigger.timestamp =
         Timestamp::parse(&format!("2026-03-{:02}T12:00:00+00:00", 1 + number / 10)).unwrap();
-    capsule.domain = ["chat", "finance"][(number % 7 == 0) as usize].to_owned();
+    capsule.domain = ["chat", "finance"][usize::from(number.is_multiple_of(7))].to_owned();
     capsule
 }
 
@@ -173,13 +176,15 @@ fn what_cannot_be_exported_says_why() {
     assert_eq!((excerpt.code, excerpt.out.lines().count()), (0, 6));
 }
 
+type Change = Box<dyn Fn(&mut Value)>;
+
 #[test]
 fn every_change_of_a_bundle_is_noticed() {
     let (dir, key) = prepared();
     assert_eq!(export(dir.path(), &["--agent", "beta"]).code, 0);
     let path = dir.path().join("bundle.json");
     let good: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let changes: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         (
             "content",
             Box::new(|b| b["records"][1]["record"]["domain"] = json!("x")),

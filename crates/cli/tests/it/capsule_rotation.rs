@@ -88,6 +88,7 @@ fn a_ledger_with_two_rotations_verifies_from_its_first_key() {
 }
 
 /// The reference finds retired keys in the keyring that we write.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn reference(dir: &Path, first: &str) {
     let Some(python) = std::env::var_os("SEALGATE_PYTHON") else {
         assert!(std::env::var_os("SEALGATE_REQUIRE_PEERS").is_none());
