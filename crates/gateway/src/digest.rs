@@ -33,6 +33,8 @@ pub enum Purpose {
     Tool,
     /// Error texts.
     Error,
+    /// Which caller a stored answer belongs to.
+    Binding,
 }
 
 impl Purpose {
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Credential => 7,
             Self::Tool => 8,
             Self::Error => 9,
+            Self::Binding => 10,
         }
     }
 }
@@ -110,6 +113,11 @@ impl Running {
 }
 
 impl Digest {
+    /// The 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// 64 lower-case hexadecimal characters.
     pub fn hex(&self) -> String {
         hex(&self.0)

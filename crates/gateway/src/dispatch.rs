@@ -6,12 +6,14 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
 use llm::protocol::{Family, Protocol};
+use policy::Caller;
 use policy::auth::Permission;
 use policy::route::{Lookup, Route, RouteId};
 
-use crate::app::App;
+use crate::app::{App, Snapshot};
 use crate::error::Error;
 use crate::info;
+use crate::model_info;
 use crate::proxy;
 use crate::server::reply::{self, Reply};
 use crate::server::{framing, read};
@@ -25,15 +27,16 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
     }
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
         Lookup::Found { route, model } => Ok((route, model.map(str::to_owned))),
-        Lookup::OtherMethod { allow } => Err(Error::MethodNotAllowed {
-            allow: allow.as_str(),
-        }),
-        Lookup::Unknown => Err(Error::NotFound),
+        Lookup::OtherMethod { allow } => Err(Error::MethodNotAllowed { allow }),
+        Lookup::Unknown => Err(unknown(head.uri.path())),
     };
     let reply = match found {
         Ok((route, model)) if route.governed => {
             // Boxed: the state of a call is large, and hyper moves the future of a request several times before it is polled.
             return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
+        }
+        Ok((route, _)) if route.id == RouteId::TokenCounter => {
+            return token_counter(app, route, head, body).await;
         }
         Ok((route, model)) => ungoverned(&app, route, model.as_deref(), &head)
             .unwrap_or_else(|error| app.refuse(Family::OpenAi, error, route_name(route), None)),
@@ -64,10 +67,7 @@ fn ungoverned(
     let snapshot = app.snapshot();
     let open_metrics = route.id == RouteId::Metrics && !snapshot.config.metrics_need_key;
     if route.permission != Permission::Public && !open_metrics {
-        let caller = proxy::authenticate::authenticate(&snapshot, &head.headers)?;
-        if !caller.may(route.permission) {
-            return Err(Error::NotFound);
-        }
+        may(&snapshot, route, head)?;
     }
     let ok = |body: Vec<u8>| reply::json(StatusCode::OK, body);
     match route.id {
@@ -78,7 +78,15 @@ fn ungoverned(
         }
         RouteId::Health => Ok(ok(info::deployments(&snapshot).into_bytes())),
         RouteId::ActiveCallbacks => Ok(ok(info::callbacks(&snapshot).into_bytes())),
+        RouteId::Models if head.headers.contains_key("anthropic-version") => {
+            Ok(ok(info::anthropic_models(&snapshot)))
+        }
         RouteId::Models => Ok(ok(info::models(&snapshot))),
+        RouteId::ModelInfo => Ok(ok(model_info::deployments(&snapshot).into_bytes())),
+        RouteId::ModelGroupInfo => {
+            let query = head.uri.query().unwrap_or_default();
+            Ok(ok(model_info::groups(&snapshot, query).into_bytes()))
+        }
         RouteId::Model => info::model(&snapshot, model.unwrap_or_default()).map(ok),
         RouteId::Metrics => {
             let body = app.render_metrics();
@@ -88,7 +96,42 @@ fn ungoverned(
                 body,
             ))
         }
-        RouteId::ChatCompletions | RouteId::Embeddings => Err(Error::Internal),
+        // Governed routes and the one with a body have ways of their own.
+        RouteId::ChatCompletions
+        | RouteId::Completions
+        | RouteId::Embeddings
+        | RouteId::Moderations
+        | RouteId::Messages
+        | RouteId::CountTokens
+        | RouteId::Responses
+        | RouteId::ResponseGet
+        | RouteId::ResponseDelete
+        | RouteId::ResponseCancel
+        | RouteId::ResponseInputItems
+        | RouteId::TokenCounter => Err(Error::Internal),
+    }
+}
+
+/// The caller, if it may use the route. A route that a caller may not use does not exist for it.
+fn may(snapshot: &Snapshot, route: &Route, head: &Parts) -> Result<Caller, Error> {
+    let caller = proxy::authenticate::authenticate(snapshot, &head.headers)?;
+    match caller.may(route.permission) {
+        true => Ok(caller),
+        false => Err(Error::NotFound),
+    }
+}
+
+/// The one ungoverned route with a body: it is read, counted here and forgotten.
+async fn token_counter(app: Arc<App>, route: &'static Route, head: Parts, body: Incoming) -> Reply {
+    let name = route_name(route);
+    let snapshot = app.snapshot();
+    if let Err(error) = may(&snapshot, route, &head) {
+        let reply = app.refuse(Family::OpenAi, error, name, None);
+        return read::discard(&head.headers, body, reply).await;
+    }
+    match model_info::token_counter(&snapshot, body).await {
+        Ok(body) => reply::json(StatusCode::OK, body),
+        Err(error) => app.refuse(Family::OpenAi, error, name, None),
     }
 }
 
@@ -96,8 +139,35 @@ fn ungoverned(
 pub(crate) fn protocol(route: RouteId) -> Option<Protocol> {
     match route {
         RouteId::ChatCompletions => Some(Protocol::Chat),
+        RouteId::Completions => Some(Protocol::Completions),
         RouteId::Embeddings => Some(Protocol::Embeddings),
-        _ => None,
+        RouteId::Moderations => Some(Protocol::Moderations),
+        RouteId::Messages => Some(Protocol::Messages),
+        RouteId::CountTokens => Some(Protocol::CountTokens),
+        RouteId::Responses => Some(Protocol::Responses),
+        RouteId::ResponseGet => Some(Protocol::ResponseGet),
+        RouteId::ResponseDelete => Some(Protocol::ResponseDelete),
+        RouteId::ResponseCancel => Some(Protocol::ResponseCancel),
+        RouteId::ResponseInputItems => Some(Protocol::ResponseInputItems),
+        RouteId::Models
+        | RouteId::Model
+        | RouteId::ModelInfo
+        | RouteId::ModelGroupInfo
+        | RouteId::TokenCounter
+        | RouteId::HealthLiveness
+        | RouteId::HealthReadiness
+        | RouteId::HealthReadinessDetails
+        | RouteId::Health
+        | RouteId::ActiveCallbacks
+        | RouteId::Metrics => None,
+    }
+}
+
+/// A path below a pass-through prefix that is no route could carry text that nobody reads: it is refused by name.
+fn unknown(path: &str) -> Error {
+    match path.starts_with("/openai/") || path.starts_with("/anthropic/") {
+        true => Error::NoSuchPassThrough,
+        false => Error::NotFound,
     }
 }
 
@@ -113,7 +183,17 @@ fn family_of(path: &str) -> Family {
 pub(crate) fn route_name(route: &Route) -> &'static str {
     match route.id {
         RouteId::ChatCompletions => "/chat/completions",
+        RouteId::Completions => "/completions",
         RouteId::Embeddings => "/embeddings",
+        RouteId::Moderations => "/moderations",
+        RouteId::Messages => "/v1/messages",
+        RouteId::CountTokens => "/v1/messages/count_tokens",
+        RouteId::Responses => "/responses",
+        RouteId::ResponseGet | RouteId::ResponseDelete => "/responses/{id}",
+        RouteId::ResponseCancel => "/responses/{id}/cancel",
+        RouteId::ResponseInputItems => "/responses/{id}/input_items",
+        RouteId::Models => "/models",
+        RouteId::Model => "/models/{model...}",
         _ => route.paths.last().copied().unwrap_or("other"),
     }
 }

@@ -88,6 +88,22 @@ pub enum Error {
     /// `GET /models/{id}` for a model that does not exist.
     #[error("The model `{0}` does not exist or is not accessible")]
     NoSuchModel(String),
+    /// A stored response that does not exist, or belongs to another caller: the two cannot be told apart.
+    #[error("No response with this id was made with this key.")]
+    NoSuchResponse,
+    /// A path below a pass-through prefix that is no route: its texts could not be inspected, so it is no tunnel.
+    #[error(
+        "this path is not served: below /openai and /anthropic only the routes whose texts are inspected exist"
+    )]
+    NoSuchPassThrough,
+    /// The deployment's provider has nothing that answers this kind of call.
+    #[error("the deployment's provider ({provider}) has no {what}, and no translation exists")]
+    NotServed {
+        /// The provider's prefix.
+        provider: String,
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The request names a guardrail that is not configured.
     #[error("guardrail `{0}` is not configured on this gateway")]
     UnknownGuardrail(String),
@@ -245,6 +261,9 @@ impl Error {
             },
             Self::UnknownModel { .. } => p(400, INVALID, "unknown_model", Client),
             Self::NoSuchModel(_) => p(404, INVALID, "unknown_model", Client),
+            Self::NoSuchResponse => p(404, INVALID, "unknown_response", Client),
+            Self::NoSuchPassThrough => p(404, INVALID, "not_found", Client),
+            Self::NotServed { .. } => p(400, INVALID, "not_served", Client),
             Self::UnknownGuardrail(_) => Public {
                 param: Some("guardrails".into()),
                 ..p(400, INVALID, "unknown_guardrail", Client)
@@ -338,6 +357,9 @@ impl Error {
     pub fn anthropic_type(&self) -> &'static str {
         if let Self::Upstream { status: 529, .. } | Self::Overloaded = self {
             return "overloaded_error";
+        }
+        if let Self::CheckNotAvailable { .. } = self {
+            return "api_error";
         }
         match self.public().status.as_u16() {
             401 => "authentication_error",

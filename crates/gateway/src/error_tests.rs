@@ -32,6 +32,12 @@ fn one_of_each() -> Vec<Error> {
             model: "x".to_owned(),
         },
         Error::NoSuchModel("x".to_owned()),
+        Error::NoSuchResponse,
+        Error::NoSuchPassThrough,
+        Error::NotServed {
+            provider: "groq".to_owned(),
+            what: "moderation",
+        },
         Error::UnknownGuardrail("x".to_owned()),
         Error::Blocked {
             check: "words".to_owned(),
@@ -80,14 +86,16 @@ fn upstream(status: u16, code: Option<&str>) -> Error {
 }
 
 fn table() -> String {
-    let mut out =
-        String::from("status | type | sealgate_code | param | blame | retry-after | message\n");
+    let mut out = String::from(
+        "status | type | Anthropic's type | sealgate_code | param | blame | retry-after | message\n",
+    );
     for error in one_of_each() {
         let public = error.public();
         out.push_str(&format!(
-            "{} | {} | {} | {} | {:?} | {} | {error}\n",
+            "{} | {} | {} | {} | {} | {:?} | {} | {error}\n",
             public.status.as_u16(),
             public.kind,
+            error.anthropic_type(),
             public.code,
             public.param.as_deref().unwrap_or("null"),
             public.blame,
@@ -122,5 +130,18 @@ fn every_body_is_json_with_the_status_as_text() {
             }
             None => assert_eq!(body["detail"], error.to_string()),
         }
+    }
+}
+
+#[test]
+fn every_body_has_anthropics_envelope_for_its_clients() {
+    for error in one_of_each() {
+        let body = error.body_in(Family::Anthropic, Some("id"));
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["type"], "error");
+        assert_eq!(body["error"]["type"], error.anthropic_type());
+        assert_eq!(body["error"]["message"], error.to_string());
+        assert_eq!(body["error"]["sealgate_code"], error.public().code);
+        assert_eq!(body["request_id"], "id");
     }
 }

@@ -140,6 +140,11 @@ pub(crate) fn models(snapshot: &Snapshot) -> Vec<u8> {
     models::list(snapshot.config.models.names().into_iter().map(Model::named))
 }
 
+/// `GET /models` for clients of Anthropic's SDKs: the same list in their form.
+pub(crate) fn anthropic_models(snapshot: &Snapshot) -> Vec<u8> {
+    llm::anthropic::models::list(snapshot.config.models.names())
+}
+
 /// `GET /models/{id}`.
 ///
 /// # Errors

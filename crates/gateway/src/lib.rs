@@ -11,6 +11,7 @@ mod dispatch;
 pub mod error;
 mod ids;
 mod info;
+mod model_info;
 pub mod observe;
 mod proxy;
 pub mod sandbox;

@@ -23,6 +23,12 @@ impl Rate {
         self.0
     }
 
+    /// The rate in dollars per token, for displays: not exact.
+    #[must_use]
+    pub fn usd_per_token(self) -> f64 {
+        self.0 as f64 / 1e12
+    }
+
     /// Reads dollars per token from decimal text, such as `0.0000025` or
     /// `2.5e-06`. The flag is `true` when the text was finer than a pico-dollar
     /// and the rate was rounded up.

@@ -12,6 +12,8 @@ pub enum Method {
     Get,
     /// `POST`
     Post,
+    /// `DELETE`
+    Delete,
 }
 
 impl Method {
@@ -21,6 +23,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -30,6 +33,7 @@ impl Method {
         match token {
             "GET" => Some(Self::Get),
             "POST" => Some(Self::Post),
+            "DELETE" => Some(Self::Delete),
             _ => None,
         }
     }
@@ -40,12 +44,36 @@ impl Method {
 pub enum RouteId {
     /// A chat completion, plain or streamed.
     ChatCompletions,
+    /// A text completion (the older form), plain or streamed.
+    Completions,
     /// Embeddings of texts.
     Embeddings,
+    /// A judgement about texts.
+    Moderations,
+    /// A message in Anthropic's format, plain or streamed.
+    Messages,
+    /// How many tokens a message would have.
+    CountTokens,
+    /// A response, plain or streamed.
+    Responses,
+    /// A stored response.
+    ResponseGet,
+    /// Removes a stored response.
+    ResponseDelete,
+    /// Stops a response that is made in the background.
+    ResponseCancel,
+    /// What a stored response was made from.
+    ResponseInputItems,
     /// The list of models.
     Models,
     /// One model.
     Model,
+    /// Deployments without their credentials.
+    ModelInfo,
+    /// Model groups with what their deployments have in common.
+    ModelGroupInfo,
+    /// An estimate of tokens, made here.
+    TokenCounter,
     /// Whether the process lives.
     HealthLiveness,
     /// Whether the process takes calls.
@@ -67,7 +95,7 @@ pub struct Route {
     pub id: RouteId,
     /// Its method.
     pub method: Method,
-    /// Its paths. `{model}` matches one non-empty segment, `{model...}` the
+    /// Its paths. `{model}` (or `{id}`) matches one non-empty segment, `{model...}` the
     /// non-empty rest of the path; both are given as they came, still encoded.
     pub paths: &'static [&'static str],
     /// What a caller needs.
@@ -77,6 +105,14 @@ pub struct Route {
     /// One line for the printed list.
     pub summary: &'static str,
 }
+
+/// Paths of a stored response.
+const RESPONSE: &[&str] = &[
+    "/v1/responses/{id}",
+    "/responses/{id}",
+    "/openai/v1/responses/{id}",
+    "/openai/responses/{id}",
+];
 
 /// Every route there is.
 pub const ROUTES: &[Route] = &[
@@ -88,6 +124,8 @@ pub const ROUTES: &[Route] = &[
             "/chat/completions",
             "/engines/{model}/chat/completions",
             "/openai/deployments/{model}/chat/completions",
+            "/openai/v1/chat/completions",
+            "/openai/chat/completions",
         ],
         permission: Permission::Inference,
         governed: true,
@@ -101,15 +139,127 @@ pub const ROUTES: &[Route] = &[
             "/embeddings",
             "/engines/{model}/embeddings",
             "/openai/deployments/{model}/embeddings",
+            "/openai/v1/embeddings",
+            "/openai/embeddings",
         ],
         permission: Permission::Inference,
         governed: true,
         summary: "embeddings of texts",
     },
     Route {
+        id: RouteId::Messages,
+        method: Method::Post,
+        paths: &["/v1/messages", "/messages", "/anthropic/v1/messages"],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "message in Anthropic's format, plain or streamed",
+    },
+    Route {
+        id: RouteId::CountTokens,
+        method: Method::Post,
+        paths: &[
+            "/v1/messages/count_tokens",
+            "/messages/count_tokens",
+            "/anthropic/v1/messages/count_tokens",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "how many tokens a message would have",
+    },
+    Route {
+        id: RouteId::Responses,
+        method: Method::Post,
+        paths: &[
+            "/v1/responses",
+            "/responses",
+            "/openai/v1/responses",
+            "/openai/responses",
+            "/openai/deployments/{model}/responses",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "response, plain or streamed",
+    },
+    Route {
+        id: RouteId::Completions,
+        method: Method::Post,
+        paths: &[
+            "/v1/completions",
+            "/completions",
+            "/engines/{model}/completions",
+            "/openai/deployments/{model}/completions",
+            "/openai/v1/completions",
+            "/openai/completions",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "text completion, plain or streamed",
+    },
+    Route {
+        id: RouteId::Moderations,
+        method: Method::Post,
+        paths: &[
+            "/v1/moderations",
+            "/moderations",
+            "/openai/v1/moderations",
+            "/openai/moderations",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "judgement about texts",
+    },
+    Route {
+        id: RouteId::ResponseGet,
+        method: Method::Get,
+        paths: RESPONSE,
+        permission: Permission::Inference,
+        governed: true,
+        summary: "stored response",
+    },
+    Route {
+        id: RouteId::ResponseDelete,
+        method: Method::Delete,
+        paths: RESPONSE,
+        permission: Permission::Inference,
+        governed: true,
+        summary: "removes a stored response",
+    },
+    Route {
+        id: RouteId::ResponseCancel,
+        method: Method::Post,
+        paths: &[
+            "/v1/responses/{id}/cancel",
+            "/responses/{id}/cancel",
+            "/openai/v1/responses/{id}/cancel",
+            "/openai/responses/{id}/cancel",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "stops a response that is made in the background",
+    },
+    Route {
+        id: RouteId::ResponseInputItems,
+        method: Method::Get,
+        paths: &[
+            "/v1/responses/{id}/input_items",
+            "/responses/{id}/input_items",
+            "/openai/v1/responses/{id}/input_items",
+            "/openai/responses/{id}/input_items",
+        ],
+        permission: Permission::Inference,
+        governed: true,
+        summary: "what a stored response was made from",
+    },
+    Route {
         id: RouteId::Models,
         method: Method::Get,
-        paths: &["/v1/models", "/models"],
+        paths: &[
+            "/v1/models",
+            "/models",
+            "/openai/v1/models",
+            "/openai/models",
+            "/anthropic/v1/models",
+        ],
         permission: Permission::ListModels,
         governed: false,
         summary: "the models the caller may use",
@@ -117,10 +267,39 @@ pub const ROUTES: &[Route] = &[
     Route {
         id: RouteId::Model,
         method: Method::Get,
-        paths: &["/v1/models/{model...}", "/models/{model...}"],
+        paths: &[
+            "/v1/models/{model...}",
+            "/models/{model...}",
+            "/openai/v1/models/{model...}",
+            "/anthropic/v1/models/{model...}",
+        ],
         permission: Permission::ListModels,
         governed: false,
         summary: "one model",
+    },
+    Route {
+        id: RouteId::ModelInfo,
+        method: Method::Get,
+        paths: &["/v1/model/info", "/model/info"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "deployments without their credentials",
+    },
+    Route {
+        id: RouteId::ModelGroupInfo,
+        method: Method::Get,
+        paths: &["/v1/model_group/info", "/model_group/info"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "model groups with what their deployments have in common",
+    },
+    Route {
+        id: RouteId::TokenCounter,
+        method: Method::Post,
+        paths: &["/v1/utils/token_counter", "/utils/token_counter"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "estimate of tokens, made here: nothing is sent anywhere",
     },
     Route {
         id: RouteId::HealthLiveness,
@@ -184,8 +363,8 @@ pub enum Lookup<'p> {
     },
     /// The path exists with another method.
     OtherMethod {
-        /// The method that the path has.
-        allow: Method,
+        /// The methods that the path has, as the value of an `allow` header.
+        allow: &'static str,
     },
     /// No such path.
     Unknown,
@@ -198,20 +377,36 @@ impl Route {
     /// slashes, so that one path has one spelling.
     #[must_use]
     pub fn lookup<'p>(method: &str, path: &'p str) -> Lookup<'p> {
+        let method = Method::from_token(method);
+        let (mut get, mut post, mut delete) = (false, false, false);
         for route in ROUTES {
-            for pattern in route.paths {
-                let Some(model) = matches(pattern, path) else {
-                    continue;
-                };
-                if Method::from_token(method) == Some(route.method) {
-                    return Lookup::Found { route, model };
-                }
-                return Lookup::OtherMethod {
-                    allow: route.method,
-                };
+            let found = route
+                .paths
+                .iter()
+                .find_map(|pattern| matches(pattern, path));
+            let Some(model) = found else {
+                continue;
+            };
+            if method == Some(route.method) {
+                return Lookup::Found { route, model };
+            }
+            match route.method {
+                Method::Get => get = true,
+                Method::Post => post = true,
+                Method::Delete => delete = true,
             }
         }
-        Lookup::Unknown
+        let allow = match (get, post, delete) {
+            (false, false, false) => return Lookup::Unknown,
+            (true, false, false) => "GET",
+            (false, true, false) => "POST",
+            (false, false, true) => "DELETE",
+            (true, true, false) => "GET, POST",
+            (true, false, true) => "GET, DELETE",
+            (false, true, true) => "POST, DELETE",
+            (true, true, true) => "GET, POST, DELETE",
+        };
+        Lookup::OtherMethod { allow }
     }
 
     /// The routes whose calls are not accounted, in the order of the table.
@@ -236,7 +431,7 @@ fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lookup, Method, ROUTES, Route, RouteId};
+    use super::{Lookup, ROUTES, Route, RouteId};
     use crate::auth::Permission;
 
     fn found(method: &str, path: &str) -> Option<(RouteId, Option<String>)> {
@@ -250,7 +445,10 @@ mod tests {
     fn every_path_leads_to_its_own_route() {
         for route in ROUTES {
             for pattern in route.paths {
-                let path = pattern.replace("{model...}", "a/b").replace("{model}", "a");
+                let path = pattern
+                    .replace("{model...}", "a/b")
+                    .replace("{model}", "a")
+                    .replace("{id}", "a");
                 let (id, _) = found(route.method.as_str(), &path).unwrap();
                 assert_eq!(id, route.id, "{path}");
             }
@@ -261,9 +459,25 @@ mod tests {
     fn inference_is_governed_and_nothing_governed_is_public() {
         for route in ROUTES {
             assert_eq!(route.governed, route.permission == Permission::Inference);
-            assert_eq!(route.governed, route.method == Method::Post);
+            assert!(route.governed || route.permission != Permission::Inference);
         }
-        assert_eq!(Route::ungoverned().count(), 8);
+        let ungoverned: Vec<RouteId> = Route::ungoverned().map(|route| route.id).collect();
+        assert_eq!(
+            ungoverned,
+            [
+                RouteId::Models,
+                RouteId::Model,
+                RouteId::ModelInfo,
+                RouteId::ModelGroupInfo,
+                RouteId::TokenCounter,
+                RouteId::HealthLiveness,
+                RouteId::HealthReadiness,
+                RouteId::HealthReadinessDetails,
+                RouteId::Health,
+                RouteId::ActiveCallbacks,
+                RouteId::Metrics,
+            ]
+        );
     }
 
     #[test]
@@ -306,10 +520,14 @@ mod tests {
         for method in ["GET", "post", "HEAD", "OPTIONS", "PRI"] {
             assert!(matches!(
                 Route::lookup(method, "/v1/embeddings"),
-                Lookup::OtherMethod {
-                    allow: Method::Post
-                }
+                Lookup::OtherMethod { allow: "POST" }
             ));
         }
+        assert!(matches!(
+            Route::lookup("POST", "/v1/responses/resp_1"),
+            Lookup::OtherMethod {
+                allow: "GET, DELETE"
+            }
+        ));
     }
 }

@@ -287,8 +287,11 @@ fn mode(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Mode {
         None => Mode::Any,
         Some("chat") => Mode::Chat,
         Some("embedding") => Mode::Embedding,
+        Some("completion") => Mode::Completion,
+        Some("responses") => Mode::Responses,
+        Some("moderation") => Mode::Moderation,
         Some(_) => {
-            let message = "only `chat` and `embedding` have routes; the deployment serves no call";
+            let message = "no route serves this mode; the deployment serves no call";
             let (place, path) = (draft.info.place_of("mode"), draft.info.path_of("mode"));
             let state = KeyState::AcceptedInactive;
             reading.report.state(&place, &path, state, message);

@@ -78,10 +78,16 @@ pub(super) struct Capacity {
 pub enum Mode {
     /// Not said: whatever it is asked.
     Any,
-    /// Chat completions.
+    /// Chat completions, and what is translated to them: messages, responses, completions.
     Chat,
     /// Embeddings.
     Embedding,
+    /// Text completions.
+    Completion,
+    /// Responses.
+    Responses,
+    /// Moderations.
+    Moderation,
     /// Something that has no route here.
     Other,
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use llm::protocol::Protocol;
+use llm::provider::Route;
 use llm::scan::{Kind, Node};
 use policy::{Caller, Rejection, RouteError};
 
+use super::answer::not_served;
 use super::facts::Destination;
 use super::inspect::Request;
+use super::stored::{Stored, not_continued};
 use crate::app::Snapshot;
 use crate::checks::Selected;
 use crate::config::{Deployment, Mode};
 use crate::error::Error;
 use crate::ids;
+use crate::upstream::render;
 
 /// A request that may go on: the caller, the destination and the selected checks.
 pub(crate) struct Admitted {
@@ -32,12 +36,13 @@ pub(crate) fn admit(
     caller: Caller,
     request: Request,
 ) -> Result<Admitted, Error> {
-    let destination = destination(
-        snapshot,
-        request.protocol,
-        route_name,
-        request.model.as_deref(),
-    )?;
+    let destination = match &request.stored {
+        Some(stored) => pinned(snapshot, &request, stored)?,
+        None => {
+            let model = request.model.as_deref();
+            destination(snapshot, request.protocol, route_name, model)?
+        }
+    };
     let named = guardrail_names(request.body.member("guardrails"))?;
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     Ok(Admitted {
@@ -45,6 +50,41 @@ pub(crate) fn admit(
         request,
         destination,
         selected,
+    })
+}
+
+/// The deployment that holds what the request refers to; no other one can serve it.
+fn pinned(snapshot: &Snapshot, request: &Request, stored: &Stored) -> Result<Destination, Error> {
+    let unknown = || match request.protocol.is_stored() {
+        true => Error::NoSuchResponse,
+        false => not_continued(),
+    };
+    let models = &snapshot.config.models;
+    let (group, deployment) = models
+        .deployments()
+        .find(|(_, deployment)| deployment.id == stored.deployment)
+        .ok_or_else(unknown)?;
+    let speaks = |provider: &llm::provider::Provider| provider.speaks(Route::Responses);
+    if !deployment.profile.is_some_and(speaks) || deployment.mock_response.is_some() {
+        return Err(unknown());
+    }
+    let requested = request.model.as_deref().unwrap_or(group);
+    let wildcard = match models.choose(requested, 0, |_: &Arc<Deployment>| None) {
+        Ok(choice) if choice.group == group => choice.wildcard,
+        // The model is another one than the one that made the response.
+        _ if request.model.is_some() => return Err(not_continued()),
+        _ => None,
+    };
+    Ok(Destination {
+        requested: Arc::from(requested),
+        group: Arc::from(group),
+        wildcard: wildcard.is_some(),
+        upstream_model: deployment
+            .upstream_model
+            .name(wildcard.as_deref())
+            .into_owned(),
+        considered: vec![(deployment.id.clone(), None)],
+        deployment: deployment.clone(),
     })
 }
 
@@ -66,10 +106,14 @@ fn destination(
         }
         let fits = match deployment.mode {
             Mode::Any => true,
-            Mode::Chat => protocol == Protocol::Chat,
+            Mode::Chat => !matches!(protocol, Protocol::Embeddings | Protocol::Moderations),
             Mode::Embedding => protocol == Protocol::Embeddings,
+            Mode::Completion => protocol == Protocol::Completions,
+            Mode::Responses => protocol == Protocol::Responses,
+            Mode::Moderation => protocol == Protocol::Moderations,
             Mode::Other => false,
         };
+        let fits = fits && render::serves(protocol, deployment);
         (!fits).then_some(Rejection::OtherMode)
     };
     let choice =
@@ -82,6 +126,9 @@ fn destination(
                     Error::ProviderNotAvailable {
                         provider: provider_of(snapshot, model),
                     }
+                }
+                RouteError::NoneUsable(Rejection::OtherMode) => {
+                    not_served(&provider_of(snapshot, model), protocol)
                 }
                 RouteError::UnknownModel | RouteError::NoneUsable(_) => unknown(model),
             })?;

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
 use llm::openai::{mock, stream::Head};
-use llm::protocol::{self, Protocol};
+use llm::protocol::{self, IdMap, Protocol};
 use llm::translate::{self, AnswerError};
 use llm::usage::{Usage, UsageError};
+use llm::{anthropic, completions, responses};
 
 use super::channels::{Blocked, Channels};
 use super::coverage::Delivery;
 use super::facts::{AskedTool, End, Facts, UsageSource};
-use super::{headers, inspect, stream};
+use super::{headers, inspect, stored, stream};
 use crate::config::ContentMode;
 use crate::digest::Purpose;
 use crate::error::Error;
@@ -45,7 +46,8 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     };
     let body = match source {
         Source::Failed(error) => Err(error),
-        Source::Mock(text) => Ok(mocked(&request, facts, &text)),
+        Source::Mock(text) => mocked(&request, facts, &text),
+        Source::Estimate => Ok(estimated(&request)),
         Source::Provider(response) => {
             let limits = &snapshot.config.limits;
             let patience = Patience {
@@ -72,9 +74,11 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
                 Delivery::Buffered,
                 full,
             );
+            let ids = stored::ids(&request, &call);
             match call.facts_mut() {
                 Some(facts) => {
-                    inspect_answer(request.protocol, facts, channels, body, &snapshot.scan)
+                    let limits = &snapshot.scan;
+                    inspect_answer(request.protocol, facts, channels, body, limits, ids)
                 }
                 None => Err(Failure::Error(Error::Internal)),
             }
@@ -161,6 +165,7 @@ fn inspect_answer(
     mut channels: Channels,
     body: Bytes,
     limits: &llm::scan::Limits,
+    ids: Option<IdMap>,
 ) -> Result<Bytes, Failure> {
     let answer = protocol::answer(protocol, body, limits)
         .map_err(|error| Failure::Error(invalid(&error)))?;
@@ -181,6 +186,9 @@ fn inspect_answer(
         });
     }
     let mut edits = answer.rename_model(&facts.destination.requested);
+    if let Some(ids) = ids {
+        answer.rename_ids(&mut edits, &ids);
+    }
     for output in answer.outputs() {
         let text = output.decode(answer.doc());
         match channels.whole(output.choice, output.channel, &text) {
@@ -260,14 +268,61 @@ pub(crate) fn head(request: &inspect::Request, facts: &Facts) -> Head {
     }
 }
 
-fn mocked(request: &inspect::Request, facts: &Facts, text: &str) -> Bytes {
-    if request.protocol != Protocol::Embeddings {
-        let head = head(request, facts);
-        return mock::chat(&head, text, request.body.choices(), &mock::USAGE);
+/// The answer of a deployment that calls no provider.
+///
+/// # Errors
+/// A judgement cannot be made up.
+fn mocked(request: &inspect::Request, facts: &Facts, text: &str) -> Result<Bytes, Error> {
+    let (head, n) = (head(request, facts), request.body.choices());
+    Ok(match request.protocol {
+        Protocol::Chat => mock::chat(&head, text, n, &mock::USAGE),
+        Protocol::Completions => completions::mock::answer(&head, text, n, &mock::USAGE),
+        Protocol::Messages => anthropic::mock::message(&head, text, &mock::USAGE),
+        Protocol::Responses => responses::mock::answer(&head, text, &mock::USAGE),
+        Protocol::Embeddings => {
+            let input = request.body.member("input");
+            let count = input.map_or(1, |input| input.items().count().max(1));
+            mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
+        }
+        Protocol::CountTokens => estimated(request),
+        Protocol::Moderations
+        | Protocol::ResponseGet
+        | Protocol::ResponseDelete
+        | Protocol::ResponseCancel
+        | Protocol::ResponseInputItems => return Err(not_served("mock", request.protocol)),
+    })
+}
+
+/// The frames of a streamed answer of such a deployment.
+///
+/// # Errors
+/// For protocols without streams.
+pub(crate) fn mocked_stream(
+    request: &inspect::Request,
+    facts: &Facts,
+    text: &str,
+) -> Result<Vec<Bytes>, Error> {
+    let (head, n) = (head(request, facts), request.body.choices());
+    Ok(match request.protocol {
+        Protocol::Chat => mock::stream(&head, text, n, &mock::USAGE),
+        Protocol::Completions => completions::mock::stream(&head, text, n, &mock::USAGE),
+        Protocol::Messages => anthropic::mock::stream(&head, text, &mock::USAGE),
+        Protocol::Responses => responses::mock::stream(&head, text, &mock::USAGE),
+        other => return Err(not_served("mock", other)),
+    })
+}
+
+fn estimated(request: &inspect::Request) -> Bytes {
+    let tokens = crate::model_info::estimate(request.body.as_ref());
+    anthropic::count::estimate(tokens).into()
+}
+
+/// A kind of call that a deployment's provider has nothing for.
+pub(crate) fn not_served(provider: &str, protocol: Protocol) -> Error {
+    Error::NotServed {
+        provider: provider.to_owned(),
+        what: protocol.call_type(),
     }
-    let input = request.body.member("input");
-    let count = input.map_or(1, |input| input.items().count().max(1));
-    mock::embeddings(&facts.destination.requested, count, 8, &mock::USAGE)
 }
 
 /// The answer's check headers.

@@ -87,6 +87,8 @@ pub(crate) struct Facts {
     pub(crate) route: &'static str,
     pub(crate) call_type: &'static str,
     pub(crate) stream: bool,
+    /// False for calls that providers do not charge tokens for: nothing is estimated.
+    pub(crate) billed: bool,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) key_id: Arc<str>,
     pub(crate) tenant: String,

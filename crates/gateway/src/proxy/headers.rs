@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use ledger::Ledger;
+use llm::protocol::{Family, Protocol};
 
 use super::answer;
 use super::facts::Facts;
@@ -16,11 +17,27 @@ const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group")
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
+/// Members that were left out because the provider does not know them.
+const DROPPED: HeaderName = HeaderName::from_static("x-sealgate-dropped-params");
 const CHECKPOINT: HeaderName = HeaderName::from_static("x-sealgate-checkpoint");
 
 /// Upstream headers that are passed on, as `llm_provider-<name>`. Everything else stays here: cookies, locations, servers.
-const RELAYED: [&str; 9] = [
+const RELAYED: [&str; 23] = [
     "x-request-id",
+    "request-id",
+    "anthropic-organization-id",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+    "anthropic-ratelimit-input-tokens-limit",
+    "anthropic-ratelimit-input-tokens-remaining",
+    "anthropic-ratelimit-input-tokens-reset",
+    "anthropic-ratelimit-output-tokens-limit",
+    "anthropic-ratelimit-output-tokens-remaining",
+    "anthropic-ratelimit-output-tokens-reset",
     "openai-processing-ms",
     "openai-version",
     "x-ratelimit-limit-requests",
@@ -53,6 +70,11 @@ pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
     }
     headers.insert(RETRIES, HeaderValue::from_static("0"));
     headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+    if !facts.dropped_params.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&facts.dropped_params.join(","))
+    {
+        headers.insert(DROPPED, value);
+    }
     if let Some(names) = answer::applied(facts) {
         headers.insert(GUARDRAILS, names);
     }
@@ -108,6 +130,25 @@ pub(crate) fn relayed(upstream: &HeaderMap) -> HeaderMap {
         {
             out.insert(name, value.clone());
         }
+    }
+    out
+}
+
+/// Headers of the client that providers of its own format get unchanged.
+const FORWARDED: [HeaderName; 2] = [
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
+];
+
+/// The client's headers that go on. Nothing else of a client's head reaches a provider.
+pub(crate) fn forwarded(client: &HeaderMap, protocol: Protocol) -> Vec<(HeaderName, HeaderValue)> {
+    if protocol.family() != Family::Anthropic {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    for name in FORWARDED {
+        let values = client.get_all(&name).iter().cloned();
+        out.extend(values.map(|value| (name.clone(), value)));
     }
     out
 }

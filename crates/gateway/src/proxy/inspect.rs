@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use capsule::Timestamp;
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 use hyper::body::Incoming;
 use llm::protocol::{Protocol, RequestError, RequestErrorKind};
+use policy::Caller;
 
-use crate::app::Snapshot;
+use super::headers;
+use super::stored::{self, Stored};
+use crate::app::{App, Snapshot};
 use crate::error::Error;
 use crate::server::read::{self, Patience, ReadError};
 
@@ -20,8 +25,22 @@ pub(crate) struct Request {
     pub(crate) received: Bytes,
     /// Model named by the body, else by the path.
     pub(crate) model: Option<String>,
+    /// What it refers to that a provider stored earlier: only that deployment can serve it.
+    pub(crate) stored: Option<Stored>,
+    /// Headers of the client that go to providers of its own format.
+    pub(crate) relayed: Vec<(HeaderName, HeaderValue)>,
     pub(crate) arrival: Timestamp,
     pub(crate) started: Instant,
+}
+
+/// Where a request came in.
+pub(crate) struct Place<'a> {
+    pub(crate) protocol: Protocol,
+    pub(crate) route: &'static str,
+    /// The variable part of the path, as written.
+    pub(crate) in_path: Option<&'a str>,
+    pub(crate) head: &'a Parts,
+    pub(crate) caller: &'a Caller,
 }
 
 /// Reads and inspects the body of a governed route.
@@ -29,19 +48,60 @@ pub(crate) struct Request {
 /// # Errors
 /// 413, 408 and 400 for the transfer; 400 and 422 with the field for the content.
 pub(crate) async fn inspect(
+    app: &App,
     snapshot: &Snapshot,
-    protocol: Protocol,
-    route_name: &'static str,
-    path_model: Option<String>,
+    place: &Place<'_>,
     arrival: (Timestamp, Instant),
     body: Incoming,
 ) -> Result<Request, Error> {
+    let protocol = place.protocol;
+    let received = match protocol.is_stored() {
+        true => Bytes::new(),
+        false => receive(snapshot, body).await?,
+    };
+    let limits = &snapshot.config.limits;
+    let body = llm::protocol::request(protocol, received.clone(), &snapshot.scan)
+        .map_err(|error| public(error, place.route, limits.max_request_bytes))?;
+    if snapshot.config.strict_fields {
+        strict(body.as_ref())?;
+    }
+    let query = place.head.uri.query();
+    let stored = stored::referred(
+        &app.digests,
+        place.caller,
+        protocol,
+        place.in_path,
+        query,
+        body.as_ref(),
+    )?;
+    let model = match (body.model(), protocol.is_stored()) {
+        (_, true) => None,
+        (Some(model), _) => Some(model.to_owned()),
+        (None, _) => place.in_path.map(percent_decoded),
+    };
+    Ok(Request {
+        protocol,
+        body,
+        received,
+        model,
+        stored,
+        relayed: headers::forwarded(&place.head.headers, protocol),
+        arrival: arrival.0,
+        started: arrival.1,
+    })
+}
+
+/// Reads a body whole, within the limits of the configuration.
+///
+/// # Errors
+/// 413, 408 and 400.
+pub(crate) async fn receive(snapshot: &Snapshot, body: Incoming) -> Result<Bytes, Error> {
     let limits = &snapshot.config.limits;
     let patience = Patience {
         idle: limits.body_idle_timeout,
         whole: limits.body_idle_timeout,
     };
-    let received = read::whole(body, limits.max_request_bytes, patience)
+    read::whole(body, limits.max_request_bytes, patience)
         .await
         .map_err(|error| match error {
             ReadError::TooLarge => Error::BodyTooLarge {
@@ -51,24 +111,7 @@ pub(crate) async fn inspect(
                 seconds: limits.body_idle_timeout.as_secs(),
             },
             ReadError::Incomplete => Error::BodyIncomplete,
-        })?;
-    let body = llm::protocol::request(protocol, received.clone(), &snapshot.scan)
-        .map_err(|error| public(error, route_name, limits.max_request_bytes))?;
-    if snapshot.config.strict_fields {
-        strict(body.as_ref())?;
-    }
-    let model = match body.model() {
-        Some(model) => Some(model.to_owned()),
-        None => path_model.as_deref().map(percent_decoded),
-    };
-    Ok(Request {
-        protocol,
-        body,
-        received,
-        model,
-        arrival: arrival.0,
-        started: arrival.1,
-    })
+        })
 }
 
 fn strict(body: &dyn llm::protocol::Request) -> Result<(), Error> {
@@ -86,7 +129,8 @@ fn strict(body: &dyn llm::protocol::Request) -> Result<(), Error> {
     }
 }
 
-fn public(error: RequestError, route: &'static str, limit: usize) -> Error {
+/// The error for a client whose body was refused.
+pub(crate) fn public(error: RequestError, route: &'static str, limit: usize) -> Error {
     let status = error.status();
     let kind = error.error_type();
     let field = error.param.unwrap_or_default();

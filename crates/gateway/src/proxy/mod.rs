@@ -19,4 +19,5 @@ pub(crate) mod recover;
 pub(crate) mod refusals;
 pub(crate) mod reserve;
 pub(crate) mod settle;
+pub(crate) mod stored;
 pub(crate) mod stream;

@@ -148,6 +148,7 @@ fn facts(
         route,
         call_type: request.protocol.call_type(),
         stream: request.body.stream(),
+        billed: request.protocol.is_billed(),
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
         tenant: admitted.caller.tenant().to_owned(),

@@ -48,8 +48,14 @@ pub(crate) async fn run(
     };
     let key_id = caller.key_id().as_str().to_owned();
     let refuse = |error: Error| app.refuse(family, error, name, Some(&key_id));
-    let request = match inspect::inspect(&snapshot, protocol, name, path_model, arrival, body).await
-    {
+    let place = inspect::Place {
+        protocol,
+        route: name,
+        in_path: path_model.as_deref(),
+        head: &head,
+        caller: &caller,
+    };
+    let request = match inspect::inspect(&app, &snapshot, &place, arrival, body).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };

@@ -110,7 +110,8 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
 fn estimate_missing_usage(facts: &mut Facts, end: &End) {
     let reached =
         facts.attempts.iter().any(|attempt| attempt.status != 0) || matches!(end, End::Cut(_));
-    if facts.usage_source != UsageSource::None || !reached || matches!(end, End::Failed(_)) {
+    let free = !facts.billed || matches!(end, End::Failed(_));
+    if facts.usage_source != UsageSource::None || !reached || free {
         return;
     }
     // Four bytes a token is the usual ratio for English text; the record says that this is an estimate.

@@ -13,18 +13,17 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use llm::openai::mock;
 use llm::protocol::{self, Failure, Family, StreamOptions};
 use llm::sse::{Frame, Framer, SseLimits};
 use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::answer::{head, untranslated};
+use super::answer::{head, mocked_stream, untranslated};
 use super::channels::Channels;
 use super::coverage::Delivery;
 use super::events::{Events, Step};
 use super::facts::End;
-use super::{headers, inspect};
+use super::{headers, stored};
 use crate::config::ContentMode;
 use crate::error::Error;
 use crate::proxy::call::Call;
@@ -59,15 +58,12 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let limits = &snapshot.config.limits;
     let (source, relayed) = match source {
-        Source::Failed(error) => {
-            let public = error.public();
-            drop(call.finish(End::Failed(public.code), public.status.as_u16()));
-            return reply::error_in(family, &error, Some(&id.to_string()));
-        }
-        Source::Mock(text) => (
-            Input::Ready(mock_stream(&request, &call, &text)),
-            http::HeaderMap::new(),
-        ),
+        Source::Failed(error) => return failed(family, call, id, &error),
+        Source::Mock(text) => match mocked_stream(&request, facts, &text) {
+            Ok(frames) => (Input::Ready(frames.into()), http::HeaderMap::new()),
+            Err(error) => return failed(family, call, id, &error),
+        },
+        Source::Estimate => return failed(family, call, id, &Error::Internal),
         Source::Provider(response) => {
             let relayed = headers::relayed(response.headers());
             (Input::Provider(response.into_body()), relayed)
@@ -87,6 +83,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
             include_usage: request.body.include_usage(),
             edits: channels.edits(),
             limits: snapshot.scan,
+            ids: stored::ids(&request, &call),
         },
     );
     let translator = back.map(|back| {
@@ -143,15 +140,11 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     Response::from_parts(head, Body::Stream(Box::new(stream)))
 }
 
-fn mock_stream(
-    request: &inspect::Request,
-    call: &Call,
-    text: &str,
-) -> std::collections::VecDeque<Bytes> {
-    let n = request.body.choices();
-    call.facts()
-        .map(|facts| mock::stream(&head(request, facts), text, n, &mock::USAGE).into())
-        .unwrap_or_default()
+/// Nothing was delivered: the error has a status of its own.
+fn failed(family: Family, call: Call, id: capsule::Id, error: &Error) -> Reply {
+    let public = error.public();
+    drop(call.finish(End::Failed(public.code), public.status.as_u16()));
+    reply::error_in(family, error, Some(&id.to_string()))
 }
 
 fn sse_limits(max_event: usize) -> SseLimits {

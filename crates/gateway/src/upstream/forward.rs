@@ -52,6 +52,8 @@ pub(crate) enum Source {
     Provider(Response<RelayBody>),
     /// `mock_response` of the deployment: nothing was sent.
     Mock(String),
+    /// A count of tokens, made here because the provider has no way to ask: nothing was sent.
+    Estimate,
     /// No answer.
     Failed(Error),
 }
@@ -75,9 +77,20 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
             deadline,
         };
     }
+    if render::is_estimated(request.protocol, &deployment) {
+        return Forwarded {
+            call,
+            request,
+            selected,
+            source: Source::Estimate,
+            back: None,
+            deadline,
+        };
+    }
     let model = facts.destination.upstream_model.clone();
     let rendered = render::render(&facts.snapshot, &request, &edited, &deployment, &model);
     let Outgoing {
+        method,
         uri,
         headers,
         body,
@@ -92,7 +105,7 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         facts.sent_digest = Some(sent_digest);
         facts.dropped_params = dropped;
     }
-    let outgoing = build(uri, headers, body);
+    let outgoing = build(method, uri, headers, body);
     let began = Instant::now();
     let first_byte = first_byte_time(&call);
     let wait = if request.body.stream() {
@@ -156,9 +169,9 @@ fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Er
     }
 }
 
-fn build(uri: Uri, headers: HeaderMap, bytes: Bytes) -> Request<Full<Bytes>> {
+fn build(method: Method, uri: Uri, headers: HeaderMap, bytes: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(bytes));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request

@@ -5,8 +5,8 @@
 //! it, so a retry or a fallback can never send what they took out.
 
 use bytes::Bytes;
-use http::Uri;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
 use llm::openai::Target;
 use llm::protocol::Protocol;
 use llm::provider::{Provider, Route};
@@ -16,14 +16,18 @@ use llm::translate::{self, Back, Options, TranslateError, Wire};
 use crate::app::Snapshot;
 use crate::config::{Deployment, ProviderRetention};
 use crate::error::Error;
+use crate::proxy::answer::not_served;
 use crate::proxy::check::Edited;
 use crate::proxy::inspect::Request;
+use crate::proxy::stored::Stored;
+use crate::upstream::prepared::Prepared;
 
 /// Output tokens asked for where the provider demands a number and the client gave none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 
 /// A request for one deployment.
 pub(crate) struct Outgoing {
+    pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -42,8 +46,18 @@ pub(crate) fn native_route(protocol: Protocol) -> Route {
         Protocol::Moderations => Route::Moderations,
         Protocol::Messages => Route::Messages,
         Protocol::CountTokens => Route::CountTokens,
-        Protocol::Responses => Route::Responses,
+        Protocol::Responses
+        | Protocol::ResponseGet
+        | Protocol::ResponseDelete
+        | Protocol::ResponseCancel
+        | Protocol::ResponseInputItems => Route::Responses,
     }
+}
+
+/// Whether the gateway answers with an estimate of its own, because the provider cannot be asked.
+pub(crate) fn is_estimated(protocol: Protocol, deployment: &Deployment) -> bool {
+    let asked = |provider: &Provider| provider.speaks(Route::CountTokens);
+    protocol == Protocol::CountTokens && !deployment.profile.is_some_and(asked)
 }
 
 /// Renders the checked request for a deployment; `model` is the provider's name of the model.
@@ -63,6 +77,19 @@ pub(crate) fn render(
     };
     let native = native_route(request.protocol);
     let stream = request.body.stream();
+    if let (true, Some(stored)) = (request.protocol.is_stored(), &request.stored) {
+        return about_stored(
+            request.protocol,
+            stored,
+            deployment,
+            provider,
+            prepared,
+            model,
+        );
+    }
+    if !provider.speaks(native) && !is_translated(request.protocol, provider) {
+        return Err(not_served(&deployment.provider, request.protocol));
+    }
     let (route, body, back, dropped) = if provider.speaks(native) {
         let body = splice(snapshot, request, edited, deployment, provider, model)?;
         (native, body, None, Vec::new())
@@ -75,13 +102,99 @@ pub(crate) fn render(
     let uri = prepared.uri(deployment, provider, model, route, stream)?;
     let mut headers = prepared.headers.clone();
     let length = HeaderValue::from(body.len());
-    headers.insert(http::header::CONTENT_LENGTH, length);
+    headers.insert(CONTENT_LENGTH, length);
+    if back.is_none() {
+        forward(&request.relayed, &mut headers);
+    }
     Ok(Outgoing {
+        method: Method::POST,
         uri,
         headers,
         body,
         back,
         dropped,
+    })
+}
+
+/// Whether a deployment can answer calls of the protocol: as they are, translated, or with an estimate.
+pub(crate) fn serves(protocol: Protocol, deployment: &Deployment) -> bool {
+    let served = |provider: &Provider| {
+        provider.speaks(native_route(protocol)) || is_translated(protocol, provider)
+    };
+    is_estimated(protocol, deployment)
+        || deployment.mock_response.is_some()
+        || deployment.profile.is_none_or(served)
+}
+
+/// Whether calls of the protocol can be said in the format that the provider speaks.
+fn is_translated(protocol: Protocol, provider: &Provider) -> bool {
+    match protocol {
+        Protocol::Chat | Protocol::Completions | Protocol::Messages | Protocol::Responses => true,
+        Protocol::Embeddings => provider.wire == Wire::Gemini,
+        _ => false,
+    }
+}
+
+/// The client's own headers in place of what the deployment says about the same; betas are added to each other.
+fn forward(relayed: &[(HeaderName, HeaderValue)], headers: &mut HeaderMap) {
+    for (name, value) in relayed {
+        match name.as_str() {
+            "anthropic-beta" => {
+                headers.append(name.clone(), value.clone());
+            }
+            _ => {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// A call about something the provider stored: its id in the path, no body.
+fn about_stored(
+    protocol: Protocol,
+    stored: &Stored,
+    deployment: &Deployment,
+    provider: &Provider,
+    prepared: &Prepared,
+    model: &str,
+) -> Result<Outgoing, Error> {
+    let base = prepared.uri(deployment, provider, model, Route::Responses, false)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if stored.id.is_empty() || !stored.id.bytes().all(plain) {
+        return Err(Error::NoSuchResponse);
+    }
+    let (method, tail) = match protocol {
+        Protocol::ResponseDelete => (Method::DELETE, ""),
+        Protocol::ResponseCancel => (Method::POST, "/cancel"),
+        Protocol::ResponseInputItems => (Method::GET, "/input_items"),
+        _ => (Method::GET, ""),
+    };
+    let (scheme, authority) = (base.scheme_str(), base.authority());
+    let (Some(scheme), Some(authority)) = (scheme, authority) else {
+        return Err(Error::Internal);
+    };
+    // Azure has its version in the query; what the client asks for follows it.
+    let mut query = base
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    if let Some(asked) = stored.query.strip_prefix('?') {
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(asked);
+    }
+    let path = base.path();
+    let uri = format!("{scheme}://{authority}{path}/{}{tail}{query}", stored.id);
+    let mut headers = prepared.headers.clone();
+    headers.remove(CONTENT_TYPE);
+    if method == Method::POST {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Ok(Outgoing {
+        method,
+        uri: uri.parse().map_err(|_| Error::Internal)?,
+        headers,
+        body: Bytes::new(),
+        back: None,
+        dropped: Vec::new(),
     })
 }
 
@@ -102,6 +215,12 @@ fn splice(
     });
     if snapshot.config.provider_retention == ProviderRetention::None {
         request.body.forbid_retention(&mut edits);
+    }
+    if let Some(stored) = &request.stored {
+        let id = llm::json::string(&stored.id);
+        edits
+            .set_member(doc.root(), "previous_response_id", id)
+            .map_err(|_| Error::Internal)?;
     }
     edited
         .add_to(doc, &mut edits)
@@ -133,7 +252,7 @@ fn translated(
         checked = Doc::parse(body, &snapshot.scan).map_err(|_| Error::Internal)?;
         &checked
     };
-    let wire = wire(provider);
+    let wire = provider.wire;
     let mut rendered =
         translate::request(request.protocol, wire, doc, &options).map_err(refused)?;
     if wire == Wire::OpenAi {
@@ -166,15 +285,6 @@ fn quirks(
     });
     let body = edits.apply(chat.doc()).map_err(|_| Error::Internal)?;
     Ok(body.into())
-}
-
-/// The format that a provider speaks.
-pub(crate) fn wire(provider: &Provider) -> Wire {
-    match provider.wire {
-        llm::provider::Wire::OpenAi => Wire::OpenAi,
-        llm::provider::Wire::Anthropic => Wire::Anthropic,
-        llm::provider::Wire::Gemini => Wire::Gemini,
-    }
 }
 
 fn refused(error: TranslateError) -> Error {

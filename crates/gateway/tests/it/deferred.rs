@@ -65,7 +65,7 @@ const TABLE: [Deferred; 13] = [
     Deferred {
         id: "LED-15 (prices)",
         what: "price tables changed behind our back",
-        until: &[Until::Route("/model/"), Until::Route("/price")],
+        until: &[Until::Route("/model/new"), Until::Route("/price")],
     },
     Deferred {
         id: "LED-15 (entities)",

@@ -35,6 +35,9 @@ async fn info_01_without_a_key_only_liveness() {
         "/v1/models",
         "/models",
         "/models/echo",
+        "/model/info",
+        "/v1/model/info",
+        "/model_group/info",
         "/active/callbacks",
     ];
     for path in closed {
@@ -53,8 +56,6 @@ async fn info_01_without_a_key_only_liveness() {
         "/config",
         "/config/yaml",
         "/.env",
-        "/model/info",
-        "/v1/model/info",
         "/get/config/callbacks",
         "/settings",
         "/test",
@@ -86,6 +87,8 @@ async fn info_01_with_the_key_no_secret_and_no_address() {
         "/metrics",
         "/v1/models",
         "/models/echo",
+        "/model/info",
+        "/model_group/info?model_group=echo",
         "/active/callbacks",
     ] {
         let answer = app.send("GET", path, "", &[]).await;

@@ -20,6 +20,7 @@ mod json;
 mod ledger;
 mod modes;
 mod providers;
+mod routes;
 mod ssrf;
 mod streams;
 mod support;

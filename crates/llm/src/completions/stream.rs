@@ -24,7 +24,7 @@ impl CompletionsStream {
     #[must_use]
     pub fn new(options: StreamOptions<'_>) -> CompletionsStream {
         CompletionsStream {
-            chat: ChatStream::new(options),
+            chat: ChatStream::new(options.clone()),
             model: options.model.to_owned(),
             head: None,
             limits: options.limits,

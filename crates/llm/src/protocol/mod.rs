@@ -5,6 +5,7 @@
 
 mod chat;
 mod embeddings;
+mod stored;
 mod stream;
 
 use crate::anthropic::count::CountAnswer;
@@ -25,7 +26,8 @@ pub use crate::openai::chat::ToolCall;
 pub use crate::openai::relay::Piece;
 pub use crate::openai::{Channel, Output, RequestError, RequestErrorKind, Target};
 pub use chat::ChatStream;
-pub use stream::{Change, Event, Failure, Reported, Stream, StreamOptions};
+pub use stored::{StoredAnswer, StoredRequest};
+pub use stream::{Change, Event, Failure, IdMap, Reported, Stream, StreamOptions};
 
 /// What a client speaks on a governed route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +46,14 @@ pub enum Protocol {
     CountTokens,
     /// OpenAI `POST /responses`
     Responses,
+    /// OpenAI `GET /responses/{id}`
+    ResponseGet,
+    /// OpenAI `DELETE /responses/{id}`
+    ResponseDelete,
+    /// OpenAI `POST /responses/{id}/cancel`
+    ResponseCancel,
+    /// OpenAI `GET /responses/{id}/input_items`
+    ResponseInputItems,
 }
 
 /// Whose envelope and conventions a client of the protocol expects.
@@ -57,7 +67,7 @@ pub enum Family {
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Protocol; 7] = [
+    pub const ALL: [Protocol; 11] = [
         Protocol::Chat,
         Protocol::Completions,
         Protocol::Embeddings,
@@ -65,6 +75,10 @@ impl Protocol {
         Protocol::Messages,
         Protocol::CountTokens,
         Protocol::Responses,
+        Protocol::ResponseGet,
+        Protocol::ResponseDelete,
+        Protocol::ResponseCancel,
+        Protocol::ResponseInputItems,
     ];
 
     /// Name of the kind of call, as it stands in records.
@@ -78,7 +92,30 @@ impl Protocol {
             Protocol::Messages => "messages",
             Protocol::CountTokens => "count_tokens",
             Protocol::Responses => "responses",
+            Protocol::ResponseGet => "get_responses",
+            Protocol::ResponseDelete => "delete_responses",
+            Protocol::ResponseCancel => "cancel_responses",
+            Protocol::ResponseInputItems => "list_input_items",
         }
+    }
+
+    /// Whether a call of it is about something that the provider stored earlier: it is named in the path, there is no
+    /// body, and nothing is generated.
+    #[must_use]
+    pub const fn is_stored(self) -> bool {
+        matches!(
+            self,
+            Protocol::ResponseGet
+                | Protocol::ResponseDelete
+                | Protocol::ResponseCancel
+                | Protocol::ResponseInputItems
+        )
+    }
+
+    /// Whether providers charge tokens for a call of it.
+    #[must_use]
+    pub const fn is_billed(self) -> bool {
+        !self.is_stored() && !matches!(self, Protocol::CountTokens | Protocol::Moderations)
     }
 
     /// Whose conventions its clients expect.
@@ -203,6 +240,9 @@ pub trait Answer: Send + std::fmt::Debug {
     fn stored_id(&self) -> Option<Cow<'_, str>> {
         None
     }
+
+    /// Replaces the ids that clients may send back later (`id`, `previous_response_id` of a response).
+    fn rename_ids(&self, _edits: &mut Edits, _ids: &IdMap) {}
 }
 
 /// Scans and checks a request body. The bytes are kept, not copied.
@@ -221,7 +261,11 @@ pub fn request(
         Protocol::Completions => Ok(Box::new(completions::Request::parse(body, limits)?)),
         Protocol::Moderations => Ok(Box::new(moderations::Request::parse(body, limits)?)),
         Protocol::Responses => Ok(Box::new(responses::Request::parse(body, limits)?)),
-        _ => Ok(Box::new(ChatRequest::parse(body, limits)?)),
+        Protocol::ResponseGet
+        | Protocol::ResponseDelete
+        | Protocol::ResponseCancel
+        | Protocol::ResponseInputItems => Ok(Box::new(StoredRequest::new(limits)?)),
+        Protocol::Chat => Ok(Box::new(ChatRequest::parse(body, limits)?)),
     }
 }
 
@@ -240,7 +284,12 @@ pub fn answer(
         Protocol::CountTokens => Ok(Box::new(CountAnswer::parse(body, limits)?)),
         Protocol::Moderations => Ok(Box::new(moderations::Answer::parse(body, limits)?)),
         Protocol::Responses => Ok(Box::new(responses::Answer::parse(body, limits)?)),
-        _ => Ok(Box::new(ChatResponse::parse(body, limits)?)),
+        Protocol::ResponseGet
+        | Protocol::ResponseDelete
+        | Protocol::ResponseCancel
+        | Protocol::ResponseInputItems => Ok(Box::new(StoredAnswer::parse(body, limits)?)),
+        // A completion has the container of a chat completion: choices.
+        Protocol::Chat | Protocol::Completions => Ok(Box::new(ChatResponse::parse(body, limits)?)),
     }
 }
 

@@ -9,9 +9,14 @@ use crate::sse::Frame;
 use crate::transcript::OpaquePart;
 use crate::usage::{Usage, UsageError};
 use bytes::Bytes;
+use std::sync::Arc;
+
+/// Gives the id under which the client knows what the provider stores under its own id. Ids that clients may send back
+/// (`response.id`, `previous_response_id`) are replaced in every event and answer.
+pub type IdMap = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// What a stream's state must know before the first event.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct StreamOptions<'a> {
     /// The model name the client asked for; it replaces the upstream's.
     pub model: &'a str,
@@ -22,6 +27,18 @@ pub struct StreamOptions<'a> {
     pub edits: bool,
     /// Limits of the strict scanner for one event.
     pub limits: Limits,
+    /// For protocols whose clients refer to earlier answers; `None` leaves ids as they are.
+    pub ids: Option<IdMap>,
+}
+
+impl std::fmt::Debug for StreamOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamOptions")
+            .field("include_usage", &self.include_usage)
+            .field("edits", &self.edits)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What one event is.

@@ -6,7 +6,7 @@ use crate::edit::Edits;
 use crate::json;
 use crate::openai::Output;
 use crate::openai::output::Found;
-use crate::protocol::{self, ToolCall};
+use crate::protocol::{self, IdMap, ToolCall};
 use crate::scan::{Doc, Kind, Limits, Node, ScanError};
 use crate::transcript::OpaquePart;
 use crate::usage::{Usage, UsageError};
@@ -138,6 +138,20 @@ impl protocol::Answer for Answer {
 
     fn stored_id(&self) -> Option<Cow<'_, str>> {
         self.text(self.doc.root().get("id"))
+    }
+
+    fn rename_ids(&self, edits: &mut Edits, ids: &IdMap) {
+        rename_ids(edits, self.doc.root(), ids);
+    }
+}
+
+/// The client's ids in a response object: of the response and of the one before it.
+pub(super) fn rename_ids(edits: &mut Edits, response: Node<'_>, ids: &IdMap) {
+    for name in ["id", "previous_response_id"] {
+        let node = response.get(name);
+        if let Some((node, id)) = node.and_then(|node| Some((node, node.as_str()?))) {
+            edits.replace_raw(node, json::string(&ids(&id)));
+        }
     }
 }
 

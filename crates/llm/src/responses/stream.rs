@@ -5,7 +5,7 @@
 //! kept, and every repetition carries that text and no other. A text that comes whole
 //! without pieces is an output where it first stands.
 
-use super::answer::{drop_logprobs, reason, rename_model};
+use super::answer::{drop_logprobs, reason, rename_ids, rename_model};
 use super::event::{self, Family, Place};
 use super::unit::Unit;
 use super::write;
@@ -13,7 +13,7 @@ use crate::edit::EditError;
 use crate::json;
 use crate::openai::output::Found;
 use crate::openai::{Channel, Output};
-use crate::protocol::{Change, Event, Failure, Reported, Stream, StreamOptions};
+use crate::protocol::{Change, Event, Failure, IdMap, Reported, Stream, StreamOptions};
 use crate::scan::{Doc, Kind, Limits, Node, NodeId, ScanError};
 use crate::sse::Frame;
 use crate::usage::Usage;
@@ -24,6 +24,7 @@ pub struct ResponsesStream {
     requested: String,
     edits: bool,
     limits: Limits,
+    ids: Option<IdMap>,
     /// Id and time of the response, once known.
     head: Option<(String, u64)>,
     texts: Vec<Text>,
@@ -65,6 +66,7 @@ impl ResponsesStream {
             requested: options.model.to_owned(),
             edits: options.edits,
             limits: options.limits,
+            ids: options.ids,
             head: None,
             texts: Vec::new(),
             repeats: Vec::new(),
@@ -166,8 +168,13 @@ impl ResponsesStream {
         if let Some(response) = root.get("response") {
             rename_model(edits, response, &self.requested);
             change.usage = Usage::of_answer(response);
+            let ids = self.ids.as_ref();
             if self.head.is_none() {
-                self.head = Some(head(response));
+                let (id, created) = head(response);
+                self.head = Some((ids.map_or_else(|| id.clone(), |ids| ids(&id)), created));
+            }
+            if let Some(ids) = ids {
+                rename_ids(edits, response, ids);
             }
             if family == Family::Response(true) {
                 change.last = true;

@@ -66,6 +66,7 @@ pub(crate) fn run(protocol: Protocol, upstream: &[u8], masking: bool) -> Flow {
             include_usage: true,
             edits: masking,
             limits: Limits::default(),
+            ids: None,
         },
     );
     for frame in frames(upstream, &[]).expect("frames") {

@@ -290,6 +290,7 @@ fn options() -> StreamOptions<'static> {
         include_usage: true,
         edits: true,
         limits: Limits::default(),
+        ids: None,
     }
 }
 

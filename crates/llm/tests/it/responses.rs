@@ -582,6 +582,7 @@ fn our_failure_is_an_event_of_the_response() {
         include_usage: true,
         edits: false,
         limits: Limits::default(),
+        ids: None,
     };
     let mut state = stream(Protocol::Responses, options);
     let first = llm::fuzz::frames(&upstream(3), &[])
