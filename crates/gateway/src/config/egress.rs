@@ -71,6 +71,18 @@ impl Egress {
         named || (class == AddressClass::Private && self.bases.contains(&(host.clone(), port)))
     }
 
+    /// Allows loopback and nothing else inside.
+    #[cfg(test)]
+    pub(crate) fn loopback() -> Self {
+        Self {
+            nets: vec![IpNet::from(ipnet::Ipv4Net::new_assert(
+                Ipv4Addr::new(127, 0, 0, 0),
+                8,
+            ))],
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add_base(&mut self, base: &BaseUrl) {
         self.bases.insert((base.host.clone(), base.port));
     }

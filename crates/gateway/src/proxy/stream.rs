@@ -393,7 +393,9 @@ impl StreamBody {
 
     /// The provider's answer is complete: flush what checks held, say where the record is, end.
     fn done(&mut self) {
-        self.input = Input::Over;
+        if let Input::Provider(body) = std::mem::replace(&mut self.input, Input::Over) {
+            body.release();
+        }
         let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else {
             return;
         };

@@ -109,6 +109,12 @@ impl Upstream {
         }
     }
 
+    /// Connections that wait for their next use.
+    #[cfg(test)]
+    pub(super) fn idle(&self, origin: &Origin) -> usize {
+        self.pool.idle(origin)
+    }
+
     fn relayed(
         &self,
         response: Response<hyper::body::Incoming>,

@@ -8,12 +8,12 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Connection, SendRequest};
@@ -22,6 +22,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::pool::{Origin, Pool};
+
+/// Most bytes after the end of an answer that are read for the sake of the connection, and how long they may take.
+const MOST_SURPLUS: usize = 16 * 1024;
+const LONGEST_RELEASE: Duration = Duration::from_secs(1);
 
 /// What a connection reads and writes.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -127,6 +131,32 @@ impl RelayBody {
             pool,
             origin: Some(origin),
         }
+    }
+
+    /// For an answer that is complete by its own words (`[DONE]`) while its framing is not yet: reads the little that is
+    /// left, in the background if it is not here, so that the connection can be used again.
+    pub(crate) fn release(mut self) {
+        let mut surplus = 0;
+        let mut noop = Context::from_waker(Waker::noop());
+        if self.poll_out(&mut surplus, &mut noop).is_pending() {
+            let rest = poll_fn(move |cx| self.poll_out(&mut surplus, cx));
+            tokio::spawn(tokio::time::timeout(LONGEST_RELEASE, rest));
+        }
+    }
+
+    /// Reads to the end, or to [`MOST_SURPLUS`] bytes; a peer that sends more loses its connection.
+    fn poll_out(&mut self, surplus: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(frame) = ready!(Pin::new(&mut *self).poll_frame(cx)) {
+            let length = frame
+                .ok()
+                .and_then(|frame| frame.data_ref().map(Bytes::len));
+            *surplus += length.unwrap_or(0);
+            if length.is_none() || *surplus > MOST_SURPLUS {
+                self.link = None;
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 
     fn give_back(&mut self) {

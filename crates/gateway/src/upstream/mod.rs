@@ -8,3 +8,6 @@ pub(crate) mod pool;
 pub(crate) mod prepared;
 pub(crate) mod render;
 pub(crate) mod scrub;
+
+#[cfg(test)]
+mod client_tests;

@@ -113,6 +113,13 @@ impl Pool {
         self.sweep_from_now_on();
     }
 
+    #[cfg(test)]
+    pub(super) fn idle(&self, origin: &Origin) -> usize {
+        self.places()
+            .get(origin)
+            .map_or(0, |place| place.idle.len())
+    }
+
     /// Starts the sweeper with the first connection that is kept. It ends with the pool.
     fn sweep_from_now_on(self: &Arc<Self>) {
         if self.swept.load(Ordering::Relaxed) || self.swept.swap(true, Ordering::Relaxed) {
