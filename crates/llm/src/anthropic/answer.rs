@@ -1,7 +1,7 @@
 //! A whole answer of `POST /messages`.
 
 use super::output::Found;
-use super::usage::usage;
+use super::usage::{is_estimate, usage};
 use crate::edit::Edits;
 use crate::json;
 use crate::openai::Output;
@@ -65,7 +65,7 @@ impl Answer for MessagesAnswer {
             .doc
             .root()
             .get("usage")
-            .filter(|usage| !usage.is_null());
+            .filter(|usage| !usage.is_null() && !is_estimate(*usage));
         block
             .map(|block| usage(block, &Usage::default()))
             .transpose()

@@ -2,7 +2,7 @@
 
 use super::answer::rename_model;
 use super::output::Found;
-use super::usage::usage;
+use super::usage::{is_estimate, usage};
 use super::write::{self, Delta};
 use crate::json;
 use crate::openai::Channel;
@@ -112,7 +112,8 @@ impl MessagesStream {
             "message_delta" => root,
             _ => return None,
         };
-        holder.get("usage").filter(|usage| !usage.is_null())
+        let block = holder.get("usage");
+        block.filter(|usage| !usage.is_null() && !is_estimate(*usage))
     }
 
     fn note(&mut self, kind: &str, root: Node<'_>, note: &mut Note) {

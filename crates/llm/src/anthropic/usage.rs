@@ -41,6 +41,12 @@ pub fn usage(block: Node<'_>, before: &Usage) -> Result<Usage, UsageError> {
     })
 }
 
+/// Whether a usage object says of itself that nobody counted: the translation from
+/// formats that count at the end has to begin with a number.
+pub(super) fn is_estimate(block: Node<'_>) -> bool {
+    block.get("estimated").and_then(|node| node.as_bool()) == Some(true)
+}
+
 fn count(block: Node<'_>, name: &'static str) -> Result<Option<u64>, UsageError> {
     match block.get(name).filter(|value| !value.is_null()) {
         None => Ok(None),

@@ -18,6 +18,8 @@ pub(crate) enum Delta {
     Text,
     /// `thinking_delta`
     Thinking,
+    /// `signature_delta`
+    Signature,
     /// `input_json_delta`
     Input,
 }
@@ -27,6 +29,7 @@ impl Delta {
         match self {
             Delta::Text => b",\"delta\":{\"type\":\"text_delta\",\"text\":",
             Delta::Thinking => b",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":",
+            Delta::Signature => b",\"delta\":{\"type\":\"signature_delta\",\"signature\":",
             Delta::Input => b",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":",
         }
     }

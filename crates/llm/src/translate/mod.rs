@@ -7,16 +7,27 @@
 //! say is a [`TranslateError`] that names the member, unless the caller allows it to be
 //! dropped: then [`Rendered::dropped`] lists it.
 
+mod anthropic_answer;
+mod anthropic_messages;
+mod anthropic_model;
+mod anthropic_parts;
+mod anthropic_request;
+mod anthropic_stream;
+mod anthropic_tools;
+pub(crate) mod chat_write;
+mod messages_answer;
+mod messages_content;
+mod messages_request;
+mod messages_stream;
+mod messages_tools;
 mod responses_answer;
 mod responses_items;
 mod responses_out;
 mod responses_request;
 mod responses_stream;
-#[expect(dead_code, reason = "the halves that use all of it follow")]
 mod types;
 
 pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError};
-#[expect(unused_imports, reason = "the halves that use all of it follow")]
 pub(crate) use types::{JSON_TOOL, Job};
 
 use crate::edit::Edits;
@@ -26,7 +37,9 @@ use crate::protocol::Protocol;
 pub use crate::provider::Wire;
 use crate::scan::{Doc, Kind, Limits};
 use crate::sse::{Frame, Framer, SseLimits};
+use anthropic_stream::FromMessages;
 use bytes::Bytes;
+use messages_stream::ToMessages;
 
 /// One half of the way back of a stream.
 pub(crate) trait Step: Send {
@@ -54,6 +67,7 @@ pub fn request(
     let hub: Option<Vec<u8>> = match from {
         Protocol::Chat => None,
         Protocol::Responses => Some(responses_request::to_chat(doc, &mut job)?),
+        Protocol::Messages => Some(messages_request::request(doc, &mut job)?),
         _ => return Err(TranslateError::not_built(from, to)),
     };
     let hub = match hub {
@@ -64,7 +78,8 @@ pub fn request(
     // Second half: chat completions as the provider's format.
     let body = match to {
         Wire::OpenAi => with_model(chat, options.model)?,
-        Wire::Anthropic | Wire::Gemini => return Err(TranslateError::not_built(from, to)),
+        Wire::Anthropic => anthropic_request::request(chat, &mut job)?,
+        Wire::Gemini => return Err(TranslateError::not_built(from, to)),
     };
     Ok(job.rendered(body))
 }
@@ -102,7 +117,8 @@ pub fn answer(
 ) -> Result<Bytes, AnswerError> {
     let chat = match back.wire {
         Wire::OpenAi => body,
-        Wire::Anthropic | Wire::Gemini => return Err(AnswerError::NotBuilt),
+        Wire::Anthropic => anthropic_answer::answer(back, body, head, limits)?.into(),
+        Wire::Gemini => return Err(AnswerError::NotBuilt),
     };
     match back.client {
         Protocol::Chat => Ok(chat),
@@ -110,6 +126,7 @@ pub fn answer(
             let chat = Doc::parse(chat, limits)?;
             responses_answer::from_chat(&chat, back, head).map(Bytes::from)
         }
+        Protocol::Messages => Ok(messages_answer::answer(back, chat, head, limits)?.into()),
         _ => Err(AnswerError::NotBuilt),
     }
 }
@@ -163,6 +180,14 @@ impl StreamTranslator {
     #[must_use]
     pub fn new(back: &Back, head: &Head, limits: &Limits) -> StreamTranslator {
         let mut steps: Vec<Box<dyn Step>> = Vec::new();
+        match back.wire {
+            Wire::OpenAi => {}
+            Wire::Anthropic => steps.push(Box::new(FromMessages::new(back, head, limits))),
+            Wire::Gemini => {}
+        }
+        if back.client == Protocol::Messages {
+            steps.push(Box::new(ToMessages::new(back, head, limits)));
+        }
         if back.client == Protocol::Responses {
             steps.push(Box::new(responses_stream::FromChat::new(
                 back, head, limits,

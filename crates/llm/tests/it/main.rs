@@ -22,5 +22,7 @@ mod scan;
 mod sse;
 mod stream;
 mod transcript;
+mod translate;
+mod translate_streams;
 mod translated;
 mod usage;
