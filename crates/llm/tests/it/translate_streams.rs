@@ -164,6 +164,7 @@ fn check_messages(out: &str) {
         model: "group",
         include_usage: true,
         edits: true,
+        ids: None,
         limits: Limits::default(),
     };
     let mut reader = protocol::stream(Protocol::Messages, options);
