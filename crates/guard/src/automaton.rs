@@ -117,7 +117,7 @@ impl Automaton {
             };
             let slot = match action {
                 Action::Block => &mut node.block,
-                Action::Mask => &mut node.mask,
+                Action::Mask | Action::Alert => &mut node.mask,
             };
             if slot.rule == NONE {
                 *slot = hit;

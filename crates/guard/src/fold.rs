@@ -61,7 +61,7 @@ fn single(mut mapped: impl Iterator<Item = char>) -> Option<char> {
 }
 
 /// Default-ignorable characters: shown as nothing, so they cannot part a word.
-fn is_ignorable(c: char) -> bool {
+pub(crate) fn is_ignorable(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'

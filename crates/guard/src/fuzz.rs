@@ -1,7 +1,7 @@
 //! Fuzz bodies: plain functions over inputs that say what promise was broken. Stable
 //! tests run them over a corpus, a fuzzer over whatever it likes.
 
-use crate::{BlockedWords, Check, Finding, Form, StreamCheck};
+use crate::{BlockedWords, Check, Finding, Form, PatternCheck, StreamCheck};
 
 /// A broken promise, for the person who reads the failing run.
 pub type Broken = String;
@@ -50,6 +50,46 @@ pub fn cut<'a>(text: &'a str, cuts: &[usize]) -> Vec<&'a str> {
     }
     pieces.push(rest);
     pieces
+}
+
+/// However the text is cut, a check for patterns gives in pieces what it gives for the whole,
+/// and its findings lie on the borders of characters.
+///
+/// # Errors
+/// The promise that was broken.
+pub fn pattern(check: &PatternCheck, form: Form, text: &str, cuts: &[usize]) -> Result<(), Broken> {
+    let whole = check.scan_as(form, text);
+    for finding in &whole.findings {
+        if text
+            .get(finding.start..finding.end)
+            .is_none_or(str::is_empty)
+        {
+            return Err(format!("{finding:?} is not on borders of characters"));
+        }
+    }
+    let pieces = cut(text, cuts);
+    let mut stream = check.stream_as(form).ok_or("no stream")?;
+    let (delivered, findings, blocked) = streamed(stream.as_mut(), pieces.iter().copied());
+    if findings != whole.findings || blocked != whole.blocked {
+        return Err(format!("stream {findings:?}, whole {:?}", whole.findings));
+    }
+    let expected = match blocked {
+        None => whole.masked.unwrap_or_else(|| text.to_owned()),
+        Some(_) => {
+            let mut stream = check.stream_as(form).ok_or("no stream")?;
+            let mut buffer = [0; 4];
+            let mut letters = String::new();
+            for c in text.chars() {
+                letters.push_str(&stream.push(c.encode_utf8(&mut buffer)).text);
+            }
+            letters.push_str(&stream.finish().text);
+            letters
+        }
+    };
+    if delivered != expected {
+        return Err(format!("{delivered:?}, not {expected:?}"));
+    }
+    Ok(())
 }
 
 /// However the text is cut, the stream gives what the whole text gives.

@@ -5,20 +5,36 @@
 //! Findings say where and by which rule, never what was matched.
 
 mod automaton;
+mod canon;
+mod context;
+mod engine;
 mod escape;
 mod fold;
 pub mod fuzz;
+mod pattern;
+mod pattern_stream;
+mod pii;
+mod resolve;
+mod runs;
+mod secrets;
 mod stream;
+mod view;
 mod words;
 
 use std::borrow::Cow;
 
+pub use engine::Replacer;
+pub use pattern::{KindName, PatternCheck, Tags};
+pub use pii::{AdHoc, AdHocError, Entity, EntityRule, NOT_RECOGNISED, PiiSettings};
+pub use secrets::{SecretKind, SecretSettings};
 pub use stream::StreamWindow;
 pub use words::{BlockedWords, BuildError, DEFAULT_TAG, Word};
 
-/// What a rule does. Block is the stronger one.
+/// What a rule does, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
+    /// Report it and let it pass.
+    Alert,
     /// Replace the matched text.
     Mask,
     /// Refuse the whole text.
@@ -26,10 +42,11 @@ pub enum Action {
 }
 
 impl Action {
-    /// `mask` or `block`.
+    /// `alert`, `mask` or `block`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Action::Alert => "alert",
             Action::Mask => "mask",
             Action::Block => "block",
         }
@@ -47,6 +64,8 @@ pub struct Finding {
     pub rule: u32,
     /// What the rule does.
     pub action: Action,
+    /// How sure the rule is, 0 to 100; 100 for rules that know no doubt.
+    pub score: u8,
 }
 
 /// The result of a check over one whole text.
@@ -104,6 +123,8 @@ pub enum Form {
 /// What a rule is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule<'a> {
+    /// What it finds: `KEYWORD`, `EMAIL_ADDRESS`, `API_KEY`, ... Fit for records.
+    pub kind: &'a str,
     /// The keyword or pattern, as configured. Equal to matched text for keywords: not
     /// for records or logs.
     pub pattern: &'a str,
@@ -130,6 +151,21 @@ pub trait Check: Send + Sync + std::fmt::Debug {
     /// The same check for one text that arrives in pieces. `None` if its reach is
     /// [`Reach::Whole`].
     fn stream_as(&self, form: Form) -> Option<Box<dyn StreamCheck>>;
+
+    /// [`Check::scan_as`] with another way to replace what is masked, for this call only. Checks
+    /// that replace by a fixed tag keep to it.
+    fn scan_with(&self, form: Form, text: &str, _replacer: &dyn Replacer) -> Verdict {
+        self.scan_as(form, text)
+    }
+
+    /// [`Check::stream_as`] with another way to replace what is masked, for this call only.
+    fn stream_with(
+        &self,
+        form: Form,
+        _replacer: std::sync::Arc<dyn Replacer>,
+    ) -> Option<Box<dyn StreamCheck>> {
+        self.stream_as(form)
+    }
 
     /// Looks at one whole plain text.
     fn scan(&self, text: &str) -> Verdict {

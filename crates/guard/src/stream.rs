@@ -136,6 +136,7 @@ impl StreamWindow {
             end,
             rule,
             action,
+            score: 100,
         }
     }
 
@@ -166,11 +167,12 @@ impl StreamWindow {
             end,
             rule,
             action,
+            score: 100,
         };
         findings.push(finding);
         match action {
             Action::Block => self.blocked = Some(finding),
-            Action::Mask => {
+            Action::Mask | Action::Alert => {
                 self.mask(start, end);
                 self.state = State::default();
             }

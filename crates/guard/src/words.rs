@@ -42,6 +42,9 @@ pub enum BuildError {
     /// The keyword is too long.
     #[error("blocked_words[{0}]: the keyword is longer than {MAX_KEYWORD} characters")]
     KeywordTooLong(usize),
+    /// Only masking and blocking are possible.
+    #[error("blocked_words[{0}]: the action is mask or block")]
+    Alert(usize),
     /// The tag would break JSON that it is put into.
     #[error("keyword_redaction_tag: quotes, backslashes and control characters are not possible")]
     UnsafeTag,
@@ -89,6 +92,9 @@ impl BlockedWords {
         for (index, word) in words.iter().enumerate() {
             if word.keyword.chars().nth(MAX_KEYWORD).is_some() {
                 return Err(BuildError::KeywordTooLong(index));
+            }
+            if word.action == Action::Alert {
+                return Err(BuildError::Alert(index));
             }
             let mut folded = String::with_capacity(word.keyword.len());
             fold_into(&word.keyword, &mut folded);
@@ -166,6 +172,7 @@ impl Check for BlockedWords {
     fn rule(&self, index: u32) -> Option<Rule<'_>> {
         let word = self.inner.words.get(index as usize)?;
         Some(Rule {
+            kind: "KEYWORD",
             pattern: &word.keyword,
             description: word.description.as_deref(),
             action: word.action,

@@ -5,5 +5,8 @@
     reason = "helpers of tests may state what must hold"
 )]
 
+mod pattern;
+mod pii;
+mod secrets;
 mod stream;
 mod words;
