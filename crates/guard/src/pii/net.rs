@@ -1,6 +1,6 @@
 //! E-mail, UPI, IP, hardware and web addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::entity::Entity;
 use super::{Found, Sight};
