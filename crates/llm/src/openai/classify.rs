@@ -20,6 +20,15 @@ pub(crate) fn is_identifier(node: Node<'_>) -> bool {
     inner.len() <= MAX_ID && inner.iter().all(allowed)
 }
 
+/// Whether a string is the id of a tool call with the signature of the thought behind it.
+fn is_signed(node: Node<'_>) -> bool {
+    let raw = node.raw();
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    let mark = memchr::memmem::find(inner, crate::translate::THOUGHT.as_bytes());
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    mark.is_some() && inner.iter().all(allowed)
+}
+
 /// The texts of a chat request.
 pub(super) fn chat(root: Node<'_>) -> Result<Transcript, RequestError> {
     let mut walk = Walk::new();
@@ -95,7 +104,10 @@ impl Walk {
 
     /// A string that is structure if it looks like an identifier.
     pub(crate) fn identifier(&mut self, value: Node<'_>) {
-        if value.kind() != Kind::String || !is_identifier(value) {
+        if value.kind() == Kind::String && is_signed(value) {
+            // What follows the mark is a signature: no text, and it must stay as it is.
+            self.out.push_opaque(OpaqueKind::Reasoning, value);
+        } else if value.kind() != Kind::String || !is_identifier(value) {
             self.below(value);
         }
     }

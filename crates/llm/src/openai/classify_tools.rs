@@ -2,7 +2,7 @@
 
 use super::classify::Walk;
 use crate::scan::{Kind, Node};
-use crate::transcript::Part;
+use crate::transcript::{OpaqueKind, Part};
 
 impl Walk {
     pub(crate) fn calls(&mut self, calls: Node<'_>) {
@@ -22,6 +22,14 @@ impl Walk {
                 "id" => self.identifier(value),
                 "type" => self.word(value),
                 "function" | "custom" => self.call(value),
+                "provider_specific_fields" if value.kind() == Kind::Object => {
+                    for (key, value) in value.entries() {
+                        match key.is_str("thought_signature") && value.kind() == Kind::String {
+                            true => self.out.push_opaque(OpaqueKind::Reasoning, value),
+                            false => self.unknown(key, value),
+                        }
+                    }
+                }
                 _ => self.unknown(key, value),
             }
         }

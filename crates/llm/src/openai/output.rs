@@ -255,6 +255,14 @@ fn tool_call(node: Node<'_>, number: u32, choice: u32, found: &mut Found) {
         match &*name {
             "id" | "type" | "index" => {}
             "function" | "custom" => call(value, number, choice, found),
+            "provider_specific_fields" if value.kind() == Kind::Object => {
+                for (key, value) in value.entries() {
+                    match key.is_str("thought_signature") {
+                        true => opaque(OpaqueKind::Reasoning, value, found),
+                        false => other(key, value, choice, found),
+                    }
+                }
+            }
             _ => other(key, value, choice, found),
         }
     }

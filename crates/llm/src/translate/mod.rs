@@ -15,6 +15,13 @@ mod anthropic_request;
 mod anthropic_stream;
 mod anthropic_tools;
 pub(crate) mod chat_write;
+mod completions;
+mod gemini_answer;
+mod gemini_contents;
+mod gemini_embeddings;
+mod gemini_request;
+mod gemini_schema;
+mod gemini_stream;
 mod messages_answer;
 mod messages_content;
 mod messages_request;
@@ -29,6 +36,8 @@ mod types;
 
 pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError};
 pub(crate) use types::{JSON_TOOL, Job};
+
+pub(crate) use gemini_contents::THOUGHT;
 
 use crate::edit::Edits;
 use crate::json;
@@ -68,6 +77,11 @@ pub fn request(
         Protocol::Chat => None,
         Protocol::Responses => Some(responses_request::to_chat(doc, &mut job)?),
         Protocol::Messages => Some(messages_request::request(doc, &mut job)?),
+        Protocol::Completions => Some(completions::to_chat(doc, &mut job)?),
+        Protocol::Embeddings if to == Wire::Gemini => {
+            let body = gemini_embeddings::request(doc, &mut job)?;
+            return Ok(job.rendered(body));
+        }
         _ => return Err(TranslateError::not_built(from, to)),
     };
     let hub = match hub {
@@ -79,7 +93,7 @@ pub fn request(
     let body = match to {
         Wire::OpenAi => with_model(chat, options.model)?,
         Wire::Anthropic => anthropic_request::request(chat, &mut job)?,
-        Wire::Gemini => return Err(TranslateError::not_built(from, to)),
+        Wire::Gemini => gemini_request::from_chat(chat, &mut job)?,
     };
     Ok(job.rendered(body))
 }
@@ -118,7 +132,19 @@ pub fn answer(
     let chat = match back.wire {
         Wire::OpenAi => body,
         Wire::Anthropic => anthropic_answer::answer(back, body, head, limits)?.into(),
-        Wire::Gemini => return Err(AnswerError::NotBuilt),
+        Wire::Gemini if back.client == Protocol::Embeddings => {
+            // Vectors are checked for grammar and never looked at.
+            let limits = Limits {
+                elide_numbers: true,
+                ..*limits
+            };
+            let doc = Doc::parse(body, &limits)?;
+            return gemini_embeddings::answer(&doc, back, head).map(Bytes::from);
+        }
+        Wire::Gemini => {
+            let doc = Doc::parse(body, limits)?;
+            gemini_answer::to_chat(&doc, back, head)?.into()
+        }
     };
     match back.client {
         Protocol::Chat => Ok(chat),
@@ -127,6 +153,10 @@ pub fn answer(
             responses_answer::from_chat(&chat, back, head).map(Bytes::from)
         }
         Protocol::Messages => Ok(messages_answer::answer(back, chat, head, limits)?.into()),
+        Protocol::Completions => {
+            let chat = Doc::parse(chat, limits)?;
+            completions::answer(&chat, head).map(Bytes::from)
+        }
         _ => Err(AnswerError::NotBuilt),
     }
 }
@@ -183,15 +213,17 @@ impl StreamTranslator {
         match back.wire {
             Wire::OpenAi => {}
             Wire::Anthropic => steps.push(Box::new(FromMessages::new(back, head, limits))),
-            Wire::Gemini => {}
+            Wire::Gemini => steps.push(Box::new(gemini_stream::ToChat::new(back, head, limits))),
         }
-        if back.client == Protocol::Messages {
-            steps.push(Box::new(ToMessages::new(back, head, limits)));
-        }
-        if back.client == Protocol::Responses {
-            steps.push(Box::new(responses_stream::FromChat::new(
+        match back.client {
+            Protocol::Messages => steps.push(Box::new(ToMessages::new(back, head, limits))),
+            Protocol::Responses => steps.push(Box::new(responses_stream::FromChat::new(
                 back, head, limits,
-            )));
+            ))),
+            Protocol::Completions => {
+                steps.push(Box::new(completions::FromChat::new(head, limits)));
+            }
+            _ => {}
         }
         StreamTranslator {
             steps,

@@ -295,6 +295,10 @@ impl<'o> Messages<'o> {
         for list in ["content", "summary"] {
             let parts = item.get(list).into_iter().flat_map(|list| list.items());
             for part in parts {
+                if !text.is_empty() {
+                    // Two texts that were checked must not become a third one.
+                    text.push('\n');
+                }
                 let piece = part.get("text").and_then(|text| text.as_str());
                 text.push_str(&piece.unwrap_or_default());
             }
@@ -320,6 +324,9 @@ impl<'o> Messages<'o> {
                 blocks.push(b'}');
             }
             None => job.dropped.extend(sealed.map(path)),
+        }
+        if !self.turn.reasoning.is_empty() {
+            self.turn.reasoning.push('\n');
         }
         self.turn.reasoning.push_str(&text);
     }

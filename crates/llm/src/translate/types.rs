@@ -63,6 +63,8 @@ pub struct Back {
     pub(crate) custom_tools: Vec<String>,
     /// The client asked for reasoning that it can send back.
     pub(crate) encrypted: bool,
+    /// The client asked for vectors in base64.
+    pub(crate) base64: bool,
     /// JSON members, without braces, which the client's answer repeats from the request.
     pub(crate) echo: Vec<u8>,
     /// Tokens of the input, estimated, for formats whose streams begin with a count.
@@ -91,6 +93,7 @@ impl Back {
             json_tool: false,
             custom_tools: Vec::new(),
             encrypted: false,
+            base64: false,
             echo: Vec::new(),
             input_estimate: 0,
         }

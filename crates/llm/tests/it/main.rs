@@ -12,6 +12,7 @@ mod edit;
 mod embeddings;
 mod flow;
 mod fuzz;
+mod gemini;
 mod json;
 mod messages;
 mod provider;
