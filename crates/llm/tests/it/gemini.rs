@@ -280,7 +280,7 @@ fn the_answer() {
         .decoded(chat.doc())
         .map(|(_, text)| text.into_owned())
         .collect();
-    assert_eq!(texts, ["look", "{\"q\":[1,\"a\"]}", "wait", "{}"]);
+    assert_eq!(texts, ["{\"q\":[1,\"a\"]}", "look", "{}", "wait"]);
     assert_eq!(chat.transcript().opaque.len(), 2);
     // The id brings the signature back.
     let mut next = rich();
