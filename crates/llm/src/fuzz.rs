@@ -1,6 +1,8 @@
 //! Fuzz bodies: plain functions over bytes that return an error text when a promise is
 //! broken. Stable tests run them over a corpus, a fuzzer over whatever it likes.
 
+pub mod translate;
+
 use crate::edit::Edits;
 use crate::openai::fields;
 use crate::openai::{Target, chat, embeddings, stream};

@@ -74,7 +74,7 @@ impl Found {
         for (key, value) in message.entries() {
             let name = key.as_str().unwrap_or_default();
             match &*name {
-                name if MESSAGE.contains(&name) && value.kind() == Kind::String => {}
+                name if MESSAGE.contains(&name) => self.expect(value, Kind::String),
                 "content" => {
                     self.expect(value, Kind::Array);
                     for (place, block) in value.items().enumerate() {

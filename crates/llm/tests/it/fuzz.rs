@@ -14,7 +14,7 @@ const CORPUS: &[&str] = &[
 ];
 
 /// One way to break or bend an input at `at`.
-fn damage(input: &[u8], at: usize, way: usize) -> Vec<u8> {
+pub(crate) fn damage(input: &[u8], at: usize, way: usize) -> Vec<u8> {
     const BYTES: &[u8] = b"\"\\{}[],:0-eE.\n\r\xff\xc3u ";
     let mut out = input.to_vec();
     match way {
@@ -51,7 +51,7 @@ fn corpus_keeps_every_promise() {
 }
 
 #[test]
-fn damaged_corpus_keeps_every_promise() {
+pub(crate) fn damaged_corpus_keeps_every_promise() {
     for (number, input) in CORPUS.iter().enumerate() {
         for at in 0..input.len() {
             // Two ways a place keep the run short; over all places every way is taken.
