@@ -49,6 +49,8 @@ pub(crate) struct Committer {
     pub(crate) renew_at: Option<Instant>,
     /// Transactions with unknown outcome that turned out not to be persisted, in a row.
     pub(crate) lost_commits: u32,
+    /// Items that the last batch took in.
+    pub(crate) last_batch: usize,
 }
 
 /// After a failure: no try before `until`.
@@ -66,6 +68,9 @@ enum End {
 
 /// Calls under way from which on batches are gathered, and their size then.
 const BUSY: usize = 16;
+/// Items in the last batch from which on the next one is worth waiting for: many calls may be under way without a stir,
+/// as streams are.
+const BRISK: usize = 6;
 
 impl Committer {
     /// Runs until shutdown, until no handle is left, or until the chain cannot be continued.
@@ -94,6 +99,9 @@ impl Committer {
         loop {
             let taken = self.shared.queue.take(self.deadline(), self.gather());
             let closed = taken.closed;
+            if !taken.works.is_empty() {
+                self.last_batch = taken.works.len();
+            }
             self.receive(taken);
             if let Err(damage) = self.keep_lease().and_then(|()| self.step()) {
                 return End::Stopped(damage);
@@ -110,9 +118,10 @@ impl Committer {
         }
     }
 
-    /// How many items a batch should have before it is committed: only with many calls under way.
+    /// How many items a batch should have before it is committed: only with many calls under way and much going on.
     fn gather(&self) -> Option<usize> {
-        let busy = self.shared.slots_used.load(Ordering::Relaxed) >= BUSY;
+        let busy =
+            self.last_batch >= BRISK && self.shared.slots_used.load(Ordering::Relaxed) >= BUSY;
         (busy && self.shutdown.is_none() && self.pause.is_none()).then_some(BUSY)
     }
 

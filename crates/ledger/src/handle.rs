@@ -124,6 +124,7 @@ impl Ledger {
             bisect: None,
             renew_at: None,
             lost_commits: 0,
+            last_batch: 0,
         };
         let threads = vec![
             spawn("sealgate-tree", move || checkpointer.run(&feed))?,
