@@ -21,31 +21,33 @@ const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardr
 const DROPPED: HeaderName = HeaderName::from_static("x-sealgate-dropped-params");
 const CHECKPOINT: HeaderName = HeaderName::from_static("x-sealgate-checkpoint");
 
-/// Upstream headers that are passed on, as `llm_provider-<name>`. Everything else stays here: cookies, locations, servers.
-const RELAYED: [&str; 23] = [
-    "x-request-id",
-    "request-id",
-    "anthropic-organization-id",
-    "anthropic-ratelimit-requests-limit",
-    "anthropic-ratelimit-requests-remaining",
-    "anthropic-ratelimit-requests-reset",
-    "anthropic-ratelimit-tokens-limit",
-    "anthropic-ratelimit-tokens-remaining",
-    "anthropic-ratelimit-tokens-reset",
-    "anthropic-ratelimit-input-tokens-limit",
-    "anthropic-ratelimit-input-tokens-remaining",
-    "anthropic-ratelimit-input-tokens-reset",
-    "anthropic-ratelimit-output-tokens-limit",
-    "anthropic-ratelimit-output-tokens-remaining",
-    "anthropic-ratelimit-output-tokens-reset",
-    "openai-processing-ms",
-    "openai-version",
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-requests",
-    "x-ratelimit-reset-tokens",
+/// Upstream headers that are passed on, sorted, and what they are then called. Everything else stays here: cookies,
+/// locations, servers.
+#[rustfmt::skip]
+static RELAYED: [(&str, HeaderName); 23] = [
+    ("anthropic-organization-id", HeaderName::from_static("llm_provider-anthropic-organization-id")),
+    ("anthropic-ratelimit-input-tokens-limit", HeaderName::from_static("llm_provider-anthropic-ratelimit-input-tokens-limit")),
+    ("anthropic-ratelimit-input-tokens-remaining", HeaderName::from_static("llm_provider-anthropic-ratelimit-input-tokens-remaining")),
+    ("anthropic-ratelimit-input-tokens-reset", HeaderName::from_static("llm_provider-anthropic-ratelimit-input-tokens-reset")),
+    ("anthropic-ratelimit-output-tokens-limit", HeaderName::from_static("llm_provider-anthropic-ratelimit-output-tokens-limit")),
+    ("anthropic-ratelimit-output-tokens-remaining", HeaderName::from_static("llm_provider-anthropic-ratelimit-output-tokens-remaining")),
+    ("anthropic-ratelimit-output-tokens-reset", HeaderName::from_static("llm_provider-anthropic-ratelimit-output-tokens-reset")),
+    ("anthropic-ratelimit-requests-limit", HeaderName::from_static("llm_provider-anthropic-ratelimit-requests-limit")),
+    ("anthropic-ratelimit-requests-remaining", HeaderName::from_static("llm_provider-anthropic-ratelimit-requests-remaining")),
+    ("anthropic-ratelimit-requests-reset", HeaderName::from_static("llm_provider-anthropic-ratelimit-requests-reset")),
+    ("anthropic-ratelimit-tokens-limit", HeaderName::from_static("llm_provider-anthropic-ratelimit-tokens-limit")),
+    ("anthropic-ratelimit-tokens-remaining", HeaderName::from_static("llm_provider-anthropic-ratelimit-tokens-remaining")),
+    ("anthropic-ratelimit-tokens-reset", HeaderName::from_static("llm_provider-anthropic-ratelimit-tokens-reset")),
+    ("openai-processing-ms", HeaderName::from_static("llm_provider-openai-processing-ms")),
+    ("openai-version", HeaderName::from_static("llm_provider-openai-version")),
+    ("request-id", HeaderName::from_static("llm_provider-request-id")),
+    ("x-ratelimit-limit-requests", HeaderName::from_static("llm_provider-x-ratelimit-limit-requests")),
+    ("x-ratelimit-limit-tokens", HeaderName::from_static("llm_provider-x-ratelimit-limit-tokens")),
+    ("x-ratelimit-remaining-requests", HeaderName::from_static("llm_provider-x-ratelimit-remaining-requests")),
+    ("x-ratelimit-remaining-tokens", HeaderName::from_static("llm_provider-x-ratelimit-remaining-tokens")),
+    ("x-ratelimit-reset-requests", HeaderName::from_static("llm_provider-x-ratelimit-reset-requests")),
+    ("x-ratelimit-reset-tokens", HeaderName::from_static("llm_provider-x-ratelimit-reset-tokens")),
+    ("x-request-id", HeaderName::from_static("llm_provider-x-request-id")),
 ];
 
 /// Adds the headers that the facts give.
@@ -124,11 +126,10 @@ impl Witness {
 /// The allow-listed headers of a provider, renamed.
 pub(crate) fn relayed(upstream: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::new();
-    for name in RELAYED {
-        if let Some(value) = upstream.get(name)
-            && let Ok(name) = HeaderName::from_bytes(format!("llm_provider-{name}").as_bytes())
-        {
-            out.insert(name, value.clone());
+    for (name, value) in upstream {
+        let found = RELAYED.binary_search_by(|(known, _)| (*known).cmp(name.as_str()));
+        if let Some((_, relayed)) = found.ok().and_then(|at| RELAYED.get(at)) {
+            out.entry(relayed).or_insert_with(|| value.clone());
         }
     }
     out
@@ -151,4 +152,24 @@ pub(crate) fn forwarded(client: &HeaderMap, protocol: Protocol) -> Vec<(HeaderNa
         out.extend(values.map(|value| (name.clone(), value)));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relayed_headers_are_sorted_and_renamed() {
+        assert!(RELAYED.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (name, relayed) in &RELAYED {
+            assert_eq!(relayed.as_str(), format!("llm_provider-{name}"));
+        }
+        let mut upstream = HeaderMap::new();
+        for (name, value) in [("x-request-id", "a"), ("set-cookie", "b"), ("server", "c")] {
+            upstream.insert(name, HeaderValue::from_static(value));
+        }
+        let relayed = relayed(&upstream);
+        assert_eq!(relayed.len(), 1);
+        assert_eq!(relayed["llm_provider-x-request-id"], "a");
+    }
 }
