@@ -16,6 +16,7 @@ pub mod provider;
 pub mod responses;
 pub mod scan;
 pub mod sse;
+pub mod tokens;
 pub mod transcript;
 pub mod translate;
 pub mod usage;

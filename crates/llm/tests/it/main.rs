@@ -23,6 +23,7 @@ mod responses_chat;
 mod scan;
 mod sse;
 mod stream;
+mod tokens;
 mod transcript;
 mod translate;
 mod translate_streams;
