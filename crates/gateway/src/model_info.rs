@@ -149,11 +149,7 @@ pub(crate) async fn token_counter(snapshot: &Snapshot, body: Incoming) -> Result
     Ok(answer.to_string().into_bytes())
 }
 
-/// Tokens of a request's texts, estimated: four bytes a token, three more for each text.
+/// Tokens of what a request shows to the model, estimated.
 pub(crate) fn estimate(request: &dyn protocol::Request) -> u64 {
-    let doc = request.doc();
-    let texts = request.transcript().texts.iter();
-    texts
-        .map(|text| (text.decode(doc).len() as u64).div_ceil(4) + 3)
-        .sum()
+    llm::tokens::of_request(request)
 }

@@ -96,7 +96,11 @@ pub(crate) fn render(
     } else {
         let rendered = translated(request, edited, deployment, provider, model, snapshot)?;
         let body = Bytes::from(rendered.body);
-        let route = provider.wire.main_route();
+        // Vectors come from a route of their own; every text from the main one.
+        let route = match request.protocol {
+            Protocol::Embeddings => Route::Embeddings,
+            _ => provider.wire.main_route(),
+        };
         (route, body, Some(rendered.back), rendered.dropped)
     };
     let uri = prepared.uri(deployment, provider, model, route, stream)?;

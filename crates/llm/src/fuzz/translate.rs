@@ -28,6 +28,36 @@ const PAIRS: &[(Protocol, Wire, &str)] = &[
         Wire::OpenAi,
         r#"{"model":"g","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
     ),
+    (
+        Protocol::Chat,
+        Wire::Gemini,
+        r#"{"model":"g","messages":[{"role":"user","content":"hi"}]}"#,
+    ),
+    (
+        Protocol::Responses,
+        Wire::OpenAi,
+        r#"{"model":"g","input":"hi","tools":[{"type":"custom","name":"patch"}]}"#,
+    ),
+    (
+        Protocol::Responses,
+        Wire::Anthropic,
+        r#"{"model":"g","input":"hi","include":["reasoning.encrypted_content"]}"#,
+    ),
+    (
+        Protocol::Responses,
+        Wire::Gemini,
+        r#"{"model":"g","input":"hi"}"#,
+    ),
+    (
+        Protocol::Completions,
+        Wire::OpenAi,
+        r#"{"model":"g","prompt":"hi"}"#,
+    ),
+    (
+        Protocol::Embeddings,
+        Wire::Gemini,
+        r#"{"model":"g","input":"hi","encoding_format":"base64"}"#,
+    ),
 ];
 
 fn head() -> Head {
@@ -203,7 +233,8 @@ pub fn translated_request(input: &[u8]) -> Result<(), Broken> {
             let sent = Doc::parse(Bytes::from(rendered.body), &limits);
             let sent = sent.map_err(|e| format!("{from:?} to {to:?}: {e}"))?;
             let model = sent.root().get("model");
-            if !model.is_some_and(|model| model.is_str("upstream-model")) {
+            // Google's models are named in the URL.
+            if *to != Wire::Gemini && !model.is_some_and(|model| model.is_str("upstream-model")) {
                 return Err("another model is sent on".to_owned());
             }
         }

@@ -8,6 +8,7 @@ use crate::openai::fields;
 use crate::openai::stream::Head;
 use crate::scan::{Doc, Kind, Limits, Node};
 use crate::sse::Frame;
+use crate::usage::Usage;
 
 /// Renders a text completion as a chat completion: the prompt is what the user says.
 pub(super) fn to_chat(doc: &Doc, job: &mut Job<'_>) -> Result<Vec<u8>, TranslateError> {
@@ -58,6 +59,8 @@ fn member(
         "best_of" if value.as_u64() == Some(1) => Ok(()),
         "logprobs" if value.as_bool() == Some(false) => Ok(()),
         "suffix" | "echo" | "best_of" | "logprobs" => job.cannot(name),
+        // Written here, or another name of what is.
+        "messages" | "max_completion_tokens" => job.cannot(name),
         extra if fields::gateway_extra(extra) && !Request::is_member(extra) => Ok(()),
         _ => {
             out.push(b',');
@@ -113,7 +116,11 @@ fn choices(out: &mut Vec<u8>, root: Node<'_>, member: &str) -> bool {
         out.push(b'}');
     }
     out.push(b']');
-    if let Some(usage) = root.get("usage").filter(|usage| !usage.is_null()) {
+    // Counts that cannot be true are not passed on.
+    let usage = root
+        .get("usage")
+        .filter(|_| matches!(Usage::of_answer(root), Ok(Some(_))));
+    if let Some(usage) = usage {
         said = true;
         out.extend_from_slice(b",\"usage\":");
         out.extend_from_slice(usage.raw());

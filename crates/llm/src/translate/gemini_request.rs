@@ -120,6 +120,10 @@ fn member(
     value: Node<'_>,
     job: &mut Job<'_>,
 ) -> Result<(), TranslateError> {
+    let other = |name: &str| {
+        let other = value.doc().root().get(name);
+        other.is_some_and(|other| !other.is_null())
+    };
     let generation = &mut body.generation;
     match name {
         "model" | "stream" | "stream_options" => {}
@@ -128,7 +132,7 @@ fn member(
         "top_k" => put(generation, "topK", value.raw()),
         "n" => put(generation, "candidateCount", value.raw()),
         "max_completion_tokens" => put(generation, "maxOutputTokens", value.raw()),
-        "max_tokens" if value.doc().root().get("max_completion_tokens").is_none() => {
+        "max_tokens" if !other("max_completion_tokens") => {
             put(generation, "maxOutputTokens", value.raw());
         }
         "max_tokens" => {}
@@ -144,16 +148,21 @@ fn member(
         }
         "response_format" => return response_format(generation, value, job),
         "modalities" => return modalities(generation, value, job),
+        // The exact setting counts.
+        "reasoning_effort" if other("thinking") => job.dropped.push(name.to_owned()),
         "reasoning_effort" => return effort(&mut body.thinking, value, job),
         "thinking" => return thinking(&mut body.thinking, value, job),
         "tools" => return value.items().try_for_each(|one| tool(body, one, job)),
         "functions" => value.items().for_each(|one| declaration(body, one)),
+        "function_call" if other("tool_choice") => job.dropped.push(name.to_owned()),
         "tool_choice" | "function_call" => return tool_choice(&mut body.members, value, job),
         "parallel_tool_calls" if value.as_bool() == Some(true) => {}
         "web_search_options" => {
             comma(&mut body.tools);
             body.tools.extend_from_slice(b"{\"googleSearch\":{}}");
         }
+        "safetySettings" if other("safety_settings") => return job.cannot(name),
+        "cachedContent" if other("cached_content") => return job.cannot(name),
         "safety_settings" | "safetySettings" => {
             put(&mut body.members, "safetySettings", value.raw());
         }

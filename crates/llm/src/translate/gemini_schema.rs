@@ -52,12 +52,28 @@ pub(super) fn write(out: &mut Vec<u8>, schema: Node<'_>) {
 struct Object<'o> {
     out: &'o mut Vec<u8>,
     first: bool,
+    /// Names of the format that were written: several members of a schema may become the
+    /// same one.
+    written: Vec<String>,
 }
 
 impl<'o> Object<'o> {
     fn new(out: &'o mut Vec<u8>) -> Object<'o> {
         out.push(b'{');
-        Object { out, first: true }
+        Object {
+            out,
+            first: true,
+            written: Vec::new(),
+        }
+    }
+
+    /// Whether the name of the format is still free; takes it.
+    fn take(&mut self, name: &str) -> bool {
+        let free = !self.written.iter().any(|known| known == name);
+        if free {
+            self.written.push(name.to_owned());
+        }
+        free
     }
 
     fn key(&mut self, name: &str) -> &mut Vec<u8> {
@@ -70,7 +86,9 @@ impl<'o> Object<'o> {
     }
 
     fn raw(&mut self, name: &str, raw: &[u8]) {
-        self.key(name).extend_from_slice(raw);
+        if self.take(name) {
+            self.key(name).extend_from_slice(raw);
+        }
     }
 
     fn close(self) {
@@ -94,7 +112,7 @@ impl<'a> Cleaner<'a> {
         for (key, value) in schema.entries() {
             let name = key.as_str().unwrap_or_default();
             match &*name {
-                "type" => self.kind(&mut object, value, schema),
+                "type" => kind(&mut object, value),
                 "properties" => {
                     let mut inner = Object::new(object.key("properties"));
                     for (key, value) in value.entries() {
@@ -104,9 +122,7 @@ impl<'a> Cleaner<'a> {
                     inner.close();
                 }
                 "items" => self.schema(object.key("items"), value, deeper),
-                "anyOf" | "oneOf" | "allOf" if !has_earlier(schema, &name) => {
-                    self.any_of(&mut object, value, deeper);
-                }
+                "anyOf" | "oneOf" | "allOf" => self.any_of(&mut object, value, deeper),
                 "enum" => enumeration(&mut object, value),
                 "const" if value.kind() == Kind::String => {
                     let one = [b"[", value.raw(), b"]"].concat();
@@ -122,40 +138,14 @@ impl<'a> Cleaner<'a> {
         object.close();
     }
 
-    /// A list of types is one type, nullable where it names null, else any of them.
-    fn kind(&mut self, object: &mut Object<'_>, value: Node<'a>, schema: Node<'a>) {
-        if value.kind() != Kind::Array {
-            return object.raw("type", value.raw());
-        }
-        let is_null = |node: &Node<'_>| node.is_str("null");
-        let named: Vec<Node<'_>> = value.items().filter(|node| !is_null(node)).collect();
-        if value.items().any(|node| is_null(&node)) && schema.get("nullable").is_none() {
-            object.raw("nullable", b"true");
-        }
-        match named.as_slice() {
-            [] => {}
-            [one] => object.raw("type", one.raw()),
-            several if schema.get("anyOf").is_none() => {
-                let out = object.key("anyOf");
-                out.push(b'[');
-                for (place, one) in several.iter().enumerate() {
-                    if place > 0 {
-                        out.push(b',');
-                    }
-                    out.extend_from_slice(b"{\"type\":");
-                    out.extend_from_slice(one.raw());
-                    out.push(b'}');
-                }
-                out.push(b']');
-            }
-            _ => {}
-        }
-    }
-
     fn any_of(&mut self, object: &mut Object<'_>, list: Node<'a>, depth: u32) {
         let is_null = |node: &Node<'_>| node.get("type").is_some_and(|kind| kind.is_str("null"));
         if list.items().any(|node| is_null(&node)) {
             object.raw("nullable", b"true");
+        }
+        // Only one such list can be said.
+        if !object.take("anyOf") {
+            return;
         }
         let out = object.key("anyOf");
         out.push(b'[');
@@ -179,12 +169,34 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-/// Whether another of the three lists stands before this one: only one can be said.
-fn has_earlier(schema: Node<'_>, name: &str) -> bool {
-    let lists = ["anyOf", "oneOf", "allOf"];
-    let is_list = |key: &Node<'_>| lists.iter().any(|list| key.is_str(list));
-    let first = schema.entries().map(|(key, _)| key).find(is_list);
-    first.is_some_and(|first| !first.is_str(name))
+/// A list of types is one type, nullable where it names null, else any of them.
+fn kind(object: &mut Object<'_>, value: Node<'_>) {
+    if value.kind() != Kind::Array {
+        return object.raw("type", value.raw());
+    }
+    let is_null = |node: &Node<'_>| node.is_str("null");
+    let named: Vec<Node<'_>> = value.items().filter(|node| !is_null(node)).collect();
+    if value.items().any(|node| is_null(&node)) {
+        object.raw("nullable", b"true");
+    }
+    match named.as_slice() {
+        [] => {}
+        [one] => object.raw("type", one.raw()),
+        several if object.take("anyOf") => {
+            let out = object.key("anyOf");
+            out.push(b'[');
+            for (place, one) in several.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"{\"type\":");
+                out.extend_from_slice(one.raw());
+                out.push(b'}');
+            }
+            out.push(b']');
+        }
+        _ => {}
+    }
 }
 
 /// Values of an enumeration are strings; lists with others are left out.

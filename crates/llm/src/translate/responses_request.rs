@@ -16,6 +16,20 @@ const STORED: [&str; 4] = [
     "background",
 ];
 
+/// Members of a chat request that this translation writes itself, or that would say the
+/// same again: a body of responses that has one cannot mean it.
+const WRITTEN: [&str; 9] = [
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "logprobs",
+    "response_format",
+    "verbosity",
+    "reasoning_effort",
+    "functions",
+    "function_call",
+];
+
 /// Renders the request. The body has every member but the provider's model name.
 pub(super) fn to_chat(doc: &Doc, job: &mut Job<'_>) -> Result<Vec<u8>, TranslateError> {
     let root = doc.root();
@@ -101,7 +115,7 @@ fn member(
             job.dropped.push(name.to_owned());
             Ok(())
         }
-        known if Request::is_member(known) => job.cannot(known),
+        known if Request::is_member(known) || WRITTEN.contains(&known) => job.cannot(known),
         extra if fields::gateway_extra(extra) => Ok(()),
         // Nobody defines it: forwarded, as on every route.
         _ => {

@@ -12,6 +12,7 @@ mod edit;
 mod embeddings;
 mod flow;
 mod fuzz;
+mod fuzz_responses;
 mod fuzz_translate;
 mod gemini;
 mod json;
