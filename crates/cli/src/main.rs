@@ -36,6 +36,8 @@ enum Command {
         #[command(subcommand)]
         action: command::config::Action,
     },
+    /// Print a script that completes commands and options in a shell.
+    Completions(command::completions::Args),
     /// Verify the ledger of a data directory.
     Verify(command::verify::Args),
     /// Work on the ledger itself.
@@ -56,6 +58,7 @@ fn main() -> Exit {
         Some(Command::Init(args)) => command::init::run(&args),
         Some(Command::Demo(args)) => command::demo::run(&args),
         Some(Command::Config { action }) => command::config::run(&action),
+        Some(Command::Completions(args)) => command::completions::run(&args),
         Some(Command::Verify(args)) => command::verify::run(&args),
         Some(Command::Ledger { action }) => command::ledger::run(&action),
     };

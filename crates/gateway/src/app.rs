@@ -19,6 +19,7 @@ use crate::observe::metrics::Metrics;
 use crate::proxy::headers::Witness;
 use crate::proxy::refusals::Refusals;
 use crate::proxy::settle::Settler;
+use crate::serve::desk::Desk;
 use crate::server::reply::{self, Reply};
 use crate::upstream::client::Upstream;
 use crate::upstream::prepared::Prepared;
@@ -56,6 +57,7 @@ pub(crate) struct App {
     pub(crate) refusals: Refusals,
     pub(crate) settler: Settler,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reloads: Desk,
     /// The newest checkpoint as a header.
     pub(crate) witness: Witness,
     draining: AtomicBool,
@@ -74,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) access: Arc<AccessLog>,
     pub(crate) settler: Settler,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reloads: Desk,
 }
 
 impl App {
@@ -91,6 +94,7 @@ impl App {
             access: parts.access,
             settler: parts.settler,
             clock: parts.clock,
+            reloads: parts.reloads,
             witness: Witness::default(),
             draining: AtomicBool::new(false),
             cut: watch::Sender::new(false),

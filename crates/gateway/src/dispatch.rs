@@ -35,6 +35,12 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
             // Boxed: the state of a call is large, and hyper moves the future of a request several times before it is polled.
             return Box::pin(proxy::pipeline::run(app, route, model, head, body)).await;
         }
+        Ok((route, _)) if route.id == RouteId::ReloadConfig => {
+            let name = route_name(route);
+            reload(&app, route, &head)
+                .await
+                .unwrap_or_else(|error| app.refuse(Family::OpenAi, error, name, None))
+        }
         Ok((route, _)) if route.id == RouteId::TokenCounter => {
             return token_counter(app, route, head, body).await;
         }
@@ -108,6 +114,7 @@ fn ungoverned(
         | RouteId::ResponseDelete
         | RouteId::ResponseCancel
         | RouteId::ResponseInputItems
+        | RouteId::ReloadConfig
         | RouteId::TokenCounter => Err(Error::Internal),
     }
 }
@@ -119,6 +126,18 @@ fn may(snapshot: &Snapshot, route: &Route, head: &Parts) -> Result<Caller, Error
         true => Ok(caller),
         false => Err(Error::NotFound),
     }
+}
+
+/// Reads the configuration again. A body is read to its end and means nothing.
+async fn reload(app: &App, route: &'static Route, head: &Parts) -> Result<Reply, Error> {
+    may(&app.snapshot(), route, head)?;
+    let restart = app.reloads.reload().await?;
+    let body = serde_json::json!({
+        "status": "reloaded",
+        "config_digest": app.snapshot().digest_hex.as_ref(),
+        "restart_needed_for": restart,
+    });
+    Ok(reply::json(StatusCode::OK, body.to_string().into_bytes()))
 }
 
 /// The one ungoverned route with a body: it is read, counted here and forgotten.
@@ -159,6 +178,7 @@ pub(crate) fn protocol(route: RouteId) -> Option<Protocol> {
         | RouteId::HealthReadinessDetails
         | RouteId::Health
         | RouteId::ActiveCallbacks
+        | RouteId::ReloadConfig
         | RouteId::Metrics => None,
     }
 }

@@ -151,6 +151,14 @@ pub enum Error {
     /// The intent could not be made durable; nothing was sent to a provider.
     #[error("the audit ledger cannot record this call; nothing was sent to the provider")]
     AuditUnavailable,
+    /// A reload that was asked for: the file has problems, and the old configuration stays. The text names lines, no secret.
+    #[error("the configuration was not reloaded, the old one stays: {0}")]
+    ConfigRejected(String),
+    /// This process was not started from a file, or a reload is under way.
+    #[error(
+        "the configuration cannot be reloaded now: a reload is under way, or there is no file to read"
+    )]
+    ReloadUnavailable,
     /// The process drains.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -291,6 +299,8 @@ impl Error {
                 retry_after: Some(1),
                 ..p(503, "audit_unavailable", "audit_unavailable", Gateway)
             },
+            Self::ConfigRejected(_) => p(400, INVALID, "config_rejected", Client),
+            Self::ReloadUnavailable => p(503, "reload_unavailable", "reload_unavailable", Gateway),
             Self::ShuttingDown => Public {
                 retry_after: Some(1),
                 ..p(503, "shutting_down", "shutting_down", Gateway)

@@ -55,6 +55,8 @@ fn one_of_each() -> Vec<Error> {
         Error::TooManyParallel { limit: 100 },
         Error::Overloaded,
         Error::AuditUnavailable,
+        Error::ConfigRejected("config.yaml:3: model_list: expected a list".to_owned()),
+        Error::ReloadUnavailable,
         Error::ShuttingDown,
         upstream(400, Some("context_length_exceeded")),
         upstream(400, None),

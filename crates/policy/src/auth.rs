@@ -26,6 +26,8 @@ pub enum Permission {
     ReadMetrics,
     /// See the state of the gateway.
     Operate,
+    /// Change the configuration in force.
+    Configure,
 }
 
 /// The public identifier of a key: never the key, nor a digest of it.
@@ -87,6 +89,7 @@ const MASTER_PERMISSIONS: &[Permission] = &[
     Permission::ListModels,
     Permission::ReadMetrics,
     Permission::Operate,
+    Permission::Configure,
 ];
 
 /// Why a request is not authenticated.

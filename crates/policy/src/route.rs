@@ -84,6 +84,8 @@ pub enum RouteId {
     Health,
     /// Callbacks and checks with their states.
     ActiveCallbacks,
+    /// Reading the configuration again.
+    ReloadConfig,
     /// Metrics in the Prometheus text format.
     Metrics,
 }
@@ -342,6 +344,14 @@ pub const ROUTES: &[Route] = &[
         summary: "callbacks and checks with their states",
     },
     Route {
+        id: RouteId::ReloadConfig,
+        method: Method::Post,
+        paths: &["/config/reload"],
+        permission: Permission::Configure,
+        governed: false,
+        summary: "the configuration is read again; the change is sealed as a record",
+    },
+    Route {
         id: RouteId::Metrics,
         method: Method::Get,
         paths: &["/metrics", "/metrics/"],
@@ -475,6 +485,7 @@ mod tests {
                 RouteId::HealthReadinessDetails,
                 RouteId::Health,
                 RouteId::ActiveCallbacks,
+                RouteId::ReloadConfig,
                 RouteId::Metrics,
             ]
         );

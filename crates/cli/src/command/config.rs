@@ -19,8 +19,11 @@ pub(crate) enum Action {
         #[arg(long, value_name = "FILE")]
         env_file: Option<PathBuf>,
         /// Machine-readable output.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "checklist")]
         json: bool,
+        /// Also go through the hardening checklist: twenty points, each pass, warn or not applicable.
+        #[arg(long)]
+        checklist: bool,
     },
 }
 
@@ -30,6 +33,7 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
         config,
         env_file,
         json,
+        checklist,
     } = action;
     let overrides = Overrides {
         env_file: env_file.clone(),
@@ -41,8 +45,12 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
     } else {
         config::check_text(&result)
     };
+    let list = match (&result, checklist) {
+        (Ok(config), true) => config::checklist_text(config),
+        _ => String::new(),
+    };
     // A reader that went away (`| head`) has seen what it wanted.
-    let _unread = writeln!(std::io::stdout(), "{report}");
+    let _unread = writeln!(std::io::stdout(), "{report}{list}");
     Ok(if config::check_passes(&result) {
         Exit::Ok
     } else {

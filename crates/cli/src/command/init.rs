@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Write no configuration.
     #[arg(long)]
     no_config: bool,
+    /// Make an ML-DSA-65 key too, and sign every record with it beside the other, from the first on.
+    #[arg(long)]
+    post_quantum: bool,
     /// Business domain written into every record.
     #[arg(long, default_value = "gateway")]
     domain: String,
@@ -31,8 +34,13 @@ pub(crate) struct Args {
 
 /// Creates what is missing; refuses to touch an existing ledger.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let id = data::create(&args.data_dir, &args.domain, Arc::new(SystemClock))
-        .with_context(|| format!("creating a ledger in {}", args.data_dir.display()))?;
+    let id = data::create(
+        &args.data_dir,
+        &args.domain,
+        args.post_quantum,
+        Arc::new(SystemClock),
+    )
+    .with_context(|| format!("creating a ledger in {}", args.data_dir.display()))?;
     say(&format!(
         "created ledger {id} in {}",
         args.data_dir.display()
@@ -41,17 +49,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         "the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database",
     );
     if !args.no_config {
-        write_config(&args.config, &args.data_dir)?;
+        write_config(&args.config, args)?;
     }
     Ok(Exit::Ok)
 }
 
 /// A working configuration with a fresh master key. The file holds a secret, so only its owner may read it.
-fn write_config(path: &Path, data_dir: &Path) -> anyhow::Result<()> {
+fn write_config(path: &Path, args: &Args) -> anyhow::Result<()> {
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).context("no random bytes")?;
     let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let data_dir = serde_json::to_string(&data_dir.display().to_string())?;
+    let data_dir = serde_json::to_string(&args.data_dir.display().to_string())?;
+    let post_quantum = match args.post_quantum {
+        true => "  post_quantum: true\n",
+        false => "",
+    };
     let text = format!(
         "# Written by `sealgate init`. LiteLLM's format; see docs/configuration.md.\n\
          model_list:\n\
@@ -65,7 +77,7 @@ fn write_config(path: &Path, data_dir: &Path) -> anyhow::Result<()> {
          \x20 master_key: sk-{key}\n\
          \n\
          sealgate:\n\
-         \x20 data_dir: {data_dir}\n"
+         \x20 data_dir: {data_dir}\n{post_quantum}"
     );
     let file = std::fs::OpenOptions::new()
         .write(true)

@@ -1,8 +1,10 @@
 //! One file a subcommand.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod serve;
 pub(crate) mod verify;
+mod watch;

@@ -3,16 +3,17 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use gateway::config::{self, Config, Overrides, ProcessEnv};
+use gateway::config::{self, Overrides};
 use gateway::serve::{self, Running, Setup, data};
 use ledger::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::watch::{self, Watch};
 use crate::exit::Exit;
 use crate::logging;
 
@@ -40,6 +41,20 @@ pub(crate) struct Args {
     /// Create the ledger if there is none.
     #[arg(long)]
     pub(crate) init_if_missing: bool,
+    /// TLS certificate chain in PEM; better sealgate.tls.cert_file.
+    #[arg(
+        long = "ssl_certfile_path",
+        alias = "ssl-certfile-path",
+        value_name = "FILE"
+    )]
+    pub(crate) ssl_certfile: Option<PathBuf>,
+    /// TLS private key in PEM; better sealgate.tls.key_file.
+    #[arg(
+        long = "ssl_keyfile_path",
+        alias = "ssl-keyfile-path",
+        value_name = "FILE"
+    )]
+    pub(crate) ssl_keyfile: Option<PathBuf>,
     /// Do not write access log lines to standard output.
     #[arg(long)]
     pub(crate) no_access_log: bool,
@@ -75,7 +90,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         ));
     };
     let overrides = overrides(&args);
-    let config = match config::load(&path, &overrides, &ProcessEnv) {
+    let (loaded, watch) = Watch::load(&path, &overrides);
+    let config = match loaded {
         Ok(config) => config,
         Err(rejected) => {
             say(&format!("{rejected}"));
@@ -99,8 +115,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             ));
             return Ok(Exit::Refused);
         }
-        let id =
-            data::create(&dir, &config.domain, clock.clone()).context("creating the ledger")?;
+        let id = data::create(&dir, &config.domain, config.post_quantum, clock.clone())
+            .context("creating the ledger")?;
         say(&format!("created ledger {id} in {}", dir.display()));
     }
     let opened = match data::open(&dir, &config, clock.clone()) {
@@ -134,7 +150,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(serve_until_signal(setup, &path, &overrides))
+    runtime.block_on(serve_until_signal(
+        setup,
+        File {
+            path,
+            overrides,
+            watch,
+        },
+    ))
 }
 
 /// One core is left to the thread that seals and commits: with as many workers as cores they only take it from each other
@@ -148,15 +171,12 @@ fn workers() -> usize {
     said.unwrap_or_else(|| cores.saturating_sub(1).max(1))
 }
 
-async fn serve_until_signal(
-    setup: Setup,
-    path: &Path,
-    overrides: &Overrides,
-) -> anyhow::Result<Exit> {
+async fn serve_until_signal(setup: Setup, mut file: File) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("installing signal handlers")?;
     let grace = setup.config.limits.drain_timeout;
+    let watched = setup.config.watch_config;
     let ledger = setup.ledger.clone();
-    let running = match serve::start(setup).await {
+    let mut running = match serve::start(setup).await {
         Ok(running) => running,
         Err(error) => {
             ledger
@@ -168,15 +188,23 @@ async fn serve_until_signal(
         }
     };
     drop(ledger);
-    say(&format!("listening on http://{}", running.address()));
+    let scheme = if running.has_tls() { "https" } else { "http" };
+    say(&format!("listening on {scheme}://{}", running.address()));
     if let Some(address) = running.health_address() {
         say(&format!("health and metrics on http://{address}"));
     }
+    let mut look = tokio::time::interval(watch::INTERVAL);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = signals.hangup.recv() => reload(&running, path, overrides).await,
+            _ = signals.hangup.recv() => drop(file.reload(&running).await),
+            _ = look.tick(), if watched => if file.watch.changed() {
+                say("a file of the configuration has changed");
+                drop(file.reload(&running).await);
+            },
+            request = running.reload_requested() => request.answer(file.reload(&running).await),
         }
     }
     say("draining; a second signal ends at once");
@@ -190,26 +218,37 @@ async fn serve_until_signal(
     }
 }
 
-/// Loads the file again; on any error the running configuration stays.
-async fn reload(running: &Running, path: &Path, overrides: &Overrides) {
-    let config: Config = match config::load(path, overrides, &ProcessEnv) {
-        Ok(config) => config,
-        Err(rejected) => {
-            say(&format!(
-                "reload refused, the old configuration stays:\n{rejected}"
-            ));
-            return;
+/// Where the configuration comes from.
+struct File {
+    path: PathBuf,
+    overrides: Overrides,
+    watch: Watch,
+}
+
+impl File {
+    /// Loads the file again; on any error the running configuration stays. Gives the settings that need a restart, or what
+    /// is wrong.
+    async fn reload(&mut self, running: &Running) -> Result<Vec<String>, String> {
+        let (loaded, watch) = Watch::load(&self.path, &self.overrides);
+        self.watch = watch;
+        let result = match loaded {
+            Ok(config) => running
+                .reload(config)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(rejected) => Err(format!("\n{rejected}")),
+        };
+        match &result {
+            Ok(restart) if restart.is_empty() => say("configuration reloaded"),
+            Ok(restart) => say(&format!(
+                "configuration reloaded; these take effect at the next start: {}",
+                restart.join(", ")
+            )),
+            Err(problem) => say(&format!(
+                "reload refused, the old configuration stays: {problem}"
+            )),
         }
-    };
-    match running.reload(config).await {
-        Ok(restart) if restart.is_empty() => say("configuration reloaded"),
-        Ok(restart) => say(&format!(
-            "configuration reloaded; these take effect at the next start: {}",
-            restart.join(", ")
-        )),
-        Err(error) => say(&format!(
-            "reload refused, the old configuration stays: {error}"
-        )),
+        result
     }
 }
 
@@ -234,6 +273,8 @@ fn overrides(args: &Args) -> Overrides {
         host: args.host.clone(),
         port: args.port,
         data_dir: args.data_dir.clone(),
+        ssl_certfile: args.ssl_certfile.clone(),
+        ssl_keyfile: args.ssl_keyfile.clone(),
         env_file: args.env_file.clone(),
         debug: args.detailed_debug,
         ..Overrides::default()

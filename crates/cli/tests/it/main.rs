@@ -14,3 +14,4 @@ mod capsule_input;
 mod capsule_reference;
 mod capsule_rotation;
 mod capsule_support;
+mod serve;

@@ -18,6 +18,13 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     let mut out = Lines(Vec::new());
     out.add("listen", config.listen);
     out.add("health_listen", optional(config.health_listen));
+    let tls = config.tls.as_ref();
+    let certificate = tls.map(|tls| tls.certificate.display());
+    out.add("tls.cert_file", optional(certificate));
+    out.add("tls.key_file", optional(tls.map(|tls| tls.key.display())));
+    out.add("tls.http2", optional(tls.map(|tls| tls.http2)));
+    out.add("post_quantum", config.post_quantum);
+    out.add("watch_config", config.watch_config);
     out.add("master_key", "(set)");
     out.add("key_header", optional(config.key_header.as_deref()));
     out.word("master_key_on_llm_routes", config.master_key_on_llm_routes);

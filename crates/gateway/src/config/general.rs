@@ -93,6 +93,7 @@ pub(super) fn listen(
     general: &Section<'_>,
     overrides: &Overrides,
     variables: &Variables<'_>,
+    tls: bool,
     report: &mut Report,
 ) -> SocketAddr {
     let (host, host_place) = sourced(overrides.host.clone(), "HOST", variables);
@@ -117,9 +118,10 @@ pub(super) fn listen(
         })
     });
     let proxied = !general.list("trusted_proxy_ranges", report).is_empty();
-    if !address.is_loopback() && !proxied {
-        let message = "plain http off this machine: keys and prompts are readable on the way; end \
-                       TLS in a proxy in front and name it in general_settings.trusted_proxy_ranges";
+    if !address.is_loopback() && !proxied && !tls {
+        let message = "plain http off this machine: keys and prompts are readable on the way; set \
+                       sealgate.tls, or end TLS in a proxy in front and name it in \
+                       general_settings.trusted_proxy_ranges";
         report.note(Severity::Failing, &host_place, "host", message);
     }
     SocketAddr::new(address, port)

@@ -5,6 +5,7 @@
 //! opens no port and no connection. Nothing it says holds a secret.
 
 mod callbacks;
+mod checklist;
 mod deployment;
 mod effective;
 mod egress;
@@ -23,6 +24,7 @@ mod sealgate;
 mod secrets;
 mod states;
 mod suggest;
+mod tls;
 mod url;
 mod words;
 mod yaml;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use policy::{Authenticator, Router, Secret};
 
 pub use callbacks::{Callback, CallbackKind};
+pub use checklist::{Point, Verdict, checklist, checklist_text};
 pub use egress::{AddressClass, Egress, classify};
 pub use env::{Env, MapEnv, ProcessEnv};
 pub use files::{Disk, Files, MapFiles};
@@ -47,6 +50,7 @@ pub use render::{check_json, check_passes, check_text, start_lines};
 pub use sealgate::{
     ContentMode, InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention,
 };
+pub use tls::TlsFiles;
 pub use url::{BaseUrl, Host, UrlError};
 pub use words::{BlockedWord, WordAction, Words};
 
@@ -60,6 +64,12 @@ use yaml::Node;
 pub struct Config {
     /// The address and port to listen on.
     pub listen: SocketAddr,
+    /// Certificate and key of the main listener; plain HTTP without.
+    pub tls: Option<TlsFiles>,
+    /// Whether records get an ML-DSA-65 signature beside the other.
+    pub post_quantum: bool,
+    /// Whether a changed file is loaded without being asked.
+    pub watch_config: bool,
     /// An address for health and metrics of their own.
     pub health_listen: Option<SocketAddr>,
     /// Knows the master key.
@@ -173,6 +183,10 @@ pub struct Overrides {
     pub env_file: Option<PathBuf>,
     /// `--data-dir`
     pub data_dir: Option<PathBuf>,
+    /// `--ssl_certfile_path`
+    pub ssl_certfile: Option<PathBuf>,
+    /// `--ssl_keyfile_path`
+    pub ssl_keyfile: Option<PathBuf>,
     /// `--detailed_debug`
     pub debug: bool,
 }
@@ -284,9 +298,13 @@ fn build(
     let guardrails = guardrails::read(root, &table, report);
     let callbacks = callbacks::read(&litellm, variables, report);
     let authenticator = general::authenticator(&general, overrides, variables, report);
-    let listen = general::listen(&general, overrides, variables, report);
+    let tls = tls::read(root, folder, overrides, variables, &table, report);
+    let listen = general::listen(&general, overrides, variables, tls.is_some(), report);
     Some(Config {
         listen,
+        tls,
+        post_quantum: own.post_quantum,
+        watch_config: own.watch_config,
         health_listen: general::health_listen(root, report),
         key_header: general::key_header(&general, report),
         master_key_on_llm_routes: own.master_key_on_llm_routes,

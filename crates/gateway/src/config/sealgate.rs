@@ -77,6 +77,8 @@ pub(super) struct Sealgate {
     pub(super) provider_retention: ProviderRetention,
     pub(super) master_key_on_llm_routes: MasterKeyUse,
     pub(super) egress: Egress,
+    pub(super) post_quantum: bool,
+    pub(super) watch_config: bool,
 }
 
 /// The longest domain that a record takes, in characters.
@@ -141,6 +143,8 @@ pub(super) fn read(
             .choice("master_key_on_llm_routes", &master, report)
             .unwrap_or(MasterKeyUse::Warn),
         egress: Egress::read(&egress, report),
+        post_quantum: section.flag("post_quantum", report).unwrap_or(false),
+        watch_config: section.flag("watch_config", report).unwrap_or(false),
     }
 }
 

@@ -37,11 +37,16 @@ pub struct Opened {
     pub digest_key: [u8; 32],
 }
 
-/// Creates directory, keys and ledger. Fails when there is a ledger already.
+/// Creates directory, keys and ledger, with an ML-DSA-65 key on demand. Fails when there is a ledger already.
 ///
 /// # Errors
 /// [`DataError`].
-pub fn create(dir: &Path, domain: &str, clock: Arc<dyn Clock>) -> Result<capsule::Id, DataError> {
+pub fn create(
+    dir: &Path,
+    domain: &str,
+    post_quantum: bool,
+    clock: Arc<dyn Clock>,
+) -> Result<capsule::Id, DataError> {
     let data = DataDir::create(dir)?;
     let journal = SqliteJournal::create(data.database(), Settings::default())?;
     let options = Options {
@@ -50,7 +55,10 @@ pub fn create(dir: &Path, domain: &str, clock: Arc<dyn Clock>) -> Result<capsule
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Options::default()
     };
-    let signers = signers(&data)?;
+    if post_quantum {
+        data.create_post_quantum()?;
+    }
+    let signers = signers(&data, post_quantum)?;
     Ok(ledger::create(
         Box::new(journal),
         &signers,
@@ -92,7 +100,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         })),
         ..Options::default()
     };
-    let signers = signers(&data)?;
+    let signers = signers(&data, config.post_quantum)?;
     let (ledger, recovery) = Ledger::start(
         Box::new(journal),
         &signers,
@@ -106,9 +114,12 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
     })
 }
 
-fn signers(data: &DataDir) -> Result<Signers, KeyError> {
+fn signers(data: &DataDir, post_quantum: bool) -> Result<Signers, KeyError> {
     Ok(Signers {
-        records: Arc::new(data.signer()?),
+        records: match post_quantum {
+            false => Arc::new(data.signer()?),
+            true => Arc::new(data.double_signer()?),
+        },
         checkpoints: Arc::new(data.checkpoint_signer()?),
     })
 }
@@ -131,7 +142,7 @@ pub fn rotate(dir: &Path, clock: Arc<dyn Clock>) -> Result<ledger::Rotation, Dat
     let heir = data.heir()?;
     let rotation = ledger::rotate(
         Box::new(journal),
-        &signers(&data)?,
+        &signers(&data, data.post_quantum_key()?.is_some())?,
         &heir,
         &mut data.anchor(),
         &options,
@@ -154,7 +165,7 @@ pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Options::default()
     };
-    let signers = signers(&data)?;
+    let signers = signers(&data, data.post_quantum_key()?.is_some())?;
     Ok(ledger::adopt(
         Box::new(journal),
         &signers,

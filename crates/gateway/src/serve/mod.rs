@@ -1,6 +1,7 @@
 //! Starting and stopping a gateway: listeners, threads, and the order in which they end.
 
 pub mod data;
+pub(crate) mod desk;
 mod reload;
 mod system;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use ledger::{Clock, Ledger, LedgerError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::app::{App, LedgerInfo, Parts, Snapshot};
 use crate::checks::{BuildError, Checks};
@@ -23,9 +24,12 @@ use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::settle::Settler;
 use crate::server::accept::{self, ServerLimits};
+use crate::server::tls::Tls;
 use crate::upstream::client::Upstream;
 use crate::upstream::prepared::{self, PrepareError};
 
+pub use crate::server::tls::TlsError;
+pub use desk::ReloadRequest;
 pub use reload::ReloadError;
 
 /// Time for the error events of streams that are cut at the end of the drain time.
@@ -70,6 +74,9 @@ pub enum StartError {
     /// What the configuration says cannot be built.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -83,6 +90,8 @@ pub struct Running {
     app: Arc<App>,
     address: SocketAddr,
     health_address: Option<SocketAddr>,
+    tls: Option<Arc<Tls>>,
+    reload_requests: mpsc::Receiver<ReloadRequest>,
     stop: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     settler: JoinHandle<()>,
@@ -111,6 +120,12 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         None => None,
     };
     let limits = server_limits(&config);
+    let tls = config
+        .tls
+        .as_ref()
+        .map(Tls::load)
+        .transpose()?
+        .map(Arc::new);
     let drain = config.limits.drain_timeout + AFTER_CUT;
     let upstream = Upstream::new(config.egress.clone(), config.limits.connect_timeout);
     let snapshot = snapshot(config)?;
@@ -120,6 +135,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
             .map_err(StartError::Thread)?,
         None => (AccessLog::off(), None),
     };
+    let (reloads, reload_requests) = desk::desk();
     let (settler, settler_thread) = Settler::start().map_err(StartError::Thread)?;
     let app = Arc::new(App::new(Parts {
         snapshot,
@@ -131,6 +147,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         access: Arc::new(access),
         settler,
         clock,
+        reloads,
     }));
     system::seal_configuration(&app, &app.snapshot(), "start")
         .await
@@ -151,6 +168,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         limits,
         stopped.clone(),
         drain,
+        tls.clone(),
         calls,
     ))];
     if let Some(listener) = health {
@@ -160,13 +178,15 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
             async move { dispatch::handle_health(&app, &request.into_parts().0) }
         });
         servers.push(tokio::spawn(accept::serve(
-            listener, limits, stopped, drain, probes,
+            listener, limits, stopped, drain, None, probes,
         )));
     }
     Ok(Running {
         app,
         address,
         health_address,
+        tls,
+        reload_requests,
         stop,
         servers,
         settler: settler_thread,
@@ -263,7 +283,20 @@ impl Running {
     /// # Errors
     /// [`ReloadError`]; the old configuration stays.
     pub async fn reload(&self, config: Config) -> Result<Vec<String>, ReloadError> {
-        reload::reload(&self.app, config).await
+        reload::reload(&self.app, self.tls.as_deref(), config).await
+    }
+
+    /// The next request for a reload; waits while there is none.
+    pub async fn reload_requested(&mut self) -> ReloadRequest {
+        match self.reload_requests.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the main listener speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Stops accepting, lets calls finish within the drain time, settles everything, closes the ledger.

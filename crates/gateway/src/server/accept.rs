@@ -12,12 +12,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::framing::TwoFramings;
+use super::h2;
 use super::reply::Reply;
-use super::watched::{Framing, Seen, Watched};
+use super::tls::{self, Tls};
+use super::watched::{self, Framing, Seen, Watched};
 
 /// How long a connection may be without a request. Longer than the 60 s for which proxies in front keep theirs, so that
 /// it is they who close and no request meets a closing connection.
@@ -40,6 +43,7 @@ pub(crate) async fn serve<H, F>(
     limits: ServerLimits,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
+    tls: Option<Arc<Tls>>,
     handler: Arc<H>,
 ) where
     H: Fn(http::Request<Incoming>) -> F + Send + Sync + 'static,
@@ -51,7 +55,7 @@ pub(crate) async fn serve<H, F>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if open.load(Ordering::Relaxed) < limits.max_connections => {
-                    let connection = Connection { limits, stop: stop.clone(), handler: handler.clone(), open: Counted::new(&open) };
+                    let connection = Connection { limits, stop: stop.clone(), handler: handler.clone(), tls: tls.clone(), open: Counted::new(&open) };
                     tasks.spawn(connection.run(stream));
                 }
                 Ok(_) => tracing::warn!(max = limits.max_connections, "connection refused: too many open"),
@@ -73,7 +77,7 @@ pub(crate) async fn serve<H, F>(
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -89,6 +93,7 @@ struct Connection<H> {
     limits: ServerLimits,
     stop: watch::Receiver<bool>,
     handler: Arc<H>,
+    tls: Option<Arc<Tls>>,
     open: Counted,
 }
 
@@ -98,20 +103,45 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     async fn run(self, stream: TcpStream) {
+        if let Err(error) = watched::set_options(&stream) {
+            tracing::debug!(kind = ?error.kind(), "connection ended before it began");
+            return;
+        }
+        let Some(tls) = self.tls.clone() else {
+            return self.http1(stream).await;
+        };
+        let shaken = tokio::time::timeout(self.limits.head_timeout, tls.accept(stream)).await;
+        match shaken {
+            Ok(Ok(stream)) if tls::speaks_http2(&stream) => {
+                // The count of open connections goes down when this future ends.
+                let Self {
+                    limits,
+                    stop,
+                    handler,
+                    open: _open,
+                    ..
+                } = self;
+                Box::pin(h2::serve(stream, limits, stop, handler)).await;
+            }
+            Ok(Ok(stream)) => self.http1(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+
+    async fn http1<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Self {
             limits,
             mut stop,
             handler,
             open,
+            ..
         } = self;
         let seen = Seen::new(limits.head_timeout);
-        let stream = match Watched::new(stream, seen.clone()) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::debug!(kind = ?error.kind(), "connection ended before it began");
-                return;
-            }
-        };
+        let stream = Watched::new(stream, seen.clone());
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             let headers = request.headers();
             let coded = headers.contains_key(header::TRANSFER_ENCODING);

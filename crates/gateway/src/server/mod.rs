@@ -2,7 +2,13 @@
 
 pub(crate) mod accept;
 pub(crate) mod body;
+mod frames;
 pub(crate) mod framing;
+mod h2;
 pub(crate) mod read;
 pub(crate) mod reply;
+pub(crate) mod tls;
 pub(crate) mod watched;
+
+#[cfg(test)]
+mod tests;

@@ -132,24 +132,28 @@ fn names_content_length(bytes: &[u8]) -> bool {
 }
 
 /// The stream of one connection.
-pub(crate) struct Watched {
-    stream: TcpStream,
+pub(crate) struct Watched<S> {
+    stream: S,
     seen: Seen,
 }
 
-impl Watched {
-    /// Sets the socket options. TCP_NODELAY: without it every small write after the first waits for the peer's delayed
-    /// acknowledgement (about 40 ms). User timeout: a vanished client frees its slots.
-    pub(crate) fn new(stream: TcpStream, seen: Seen) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = socket2::SockRef::from(&stream);
-        socket.set_tcp_user_timeout(Some(SILENT_PEER))?;
-        socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(SILENT_PEER))?;
-        Ok(Self { stream, seen })
+/// Sets the socket options. TCP_NODELAY: without it every small write after the first waits for the peer's delayed
+/// acknowledgement (about 40 ms). User timeout: a vanished client frees its slots.
+pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(SILENT_PEER))?;
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(SILENT_PEER))
+}
+
+impl<S> Watched<S> {
+    /// Over a stream of what the client sends in clear, below TLS or not.
+    pub(crate) fn new(stream: S, seen: Seen) -> Self {
+        Self { stream, seen }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +169,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -208,9 +212,9 @@ mod tests {
             .await
             .expect("connects");
         let (accepted, _) = listener.accept().await.expect("accepts");
-        let watched = Watched::new(accepted, Seen::new(Duration::from_secs(1))).expect("options");
-        assert!(watched.stream.nodelay().expect("readable"));
-        let socket = socket2::SockRef::from(&watched.stream);
+        set_options(&accepted).expect("options");
+        assert!(accepted.nodelay().expect("readable"));
+        let socket = socket2::SockRef::from(&accepted);
         assert_eq!(
             socket.tcp_user_timeout().expect("readable"),
             Some(SILENT_PEER)

@@ -39,7 +39,7 @@ fn an_unknown_key_of_our_own_section_stops_the_start() {
             "2 sealgate.egress.deny",
         ),
         ("sealgate:\n  content_mod: full\n", "2 sealgate.content_mod"),
-        ("sealgate:\n  tls: {cert: a}\n", "2 sealgate.tls"),
+        ("sealgate:\n  tls: {cert: a}\n", "2 sealgate.tls.cert"),
         ("sealgate: on\n", "1 sealgate"),
     ] {
         assert_eq!(
