@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use llm::provider::{Auth, Provider, Unresolved, Wire};
+use llm::provider::{Provider, Unresolved};
 use policy::{Price, Rate};
 use sha2::{Digest, Sha256};
 
@@ -178,12 +178,7 @@ fn upstream(
             model: model.to_owned(),
         });
     }
-    let resolved = match llm::provider::resolve(model, custom) {
-        // Formats that no adapter of the gateway sends yet.
-        Ok(other) if !sent(other.provider) => Err(Unresolved::NotBuilt(other.provider.name)),
-        resolved => resolved,
-    };
-    match resolved {
+    match llm::provider::resolve(model, custom) {
         Ok(resolved) => Some(Upstream {
             provider: resolved.provider.name.to_owned(),
             profile: Some(resolved.provider),
@@ -213,11 +208,6 @@ fn upstream(
             None
         }
     }
-}
-
-/// Whether calls to the provider can be sent.
-fn sent(provider: &Provider) -> bool {
-    provider.wire == Wire::OpenAi && provider.auth == Auth::Bearer
 }
 
 /// The upstream name, with its star if it has one.

@@ -80,26 +80,26 @@ fn text_of(content: Option<&Value>) -> String {
 }
 
 /// One function call of an answer.
-struct ToolCall {
-    id: String,
-    name: String,
-    arguments: String,
+pub(super) struct ToolCall {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: String,
 }
 
 /// One choice, cut into the pieces that a stream sends.
-struct Choice {
-    reasoning: Vec<String>,
-    content: Vec<String>,
-    refusal: Vec<String>,
-    calls: Vec<ToolCall>,
+pub(super) struct Choice {
+    pub(super) reasoning: Vec<String>,
+    pub(super) content: Vec<String>,
+    pub(super) refusal: Vec<String>,
+    pub(super) calls: Vec<ToolCall>,
 }
 
 /// A composed answer; rendered whole or as chunks.
 pub(super) struct Answer {
-    id: String,
-    model: String,
-    choices: Vec<Choice>,
-    usage: Value,
+    pub(super) id: String,
+    pub(super) model: String,
+    pub(super) choices: Vec<Choice>,
+    pub(super) usage: Value,
 }
 
 impl Answer {
@@ -334,7 +334,7 @@ impl ToolCall {
 }
 
 /// `text` in pieces of `size` characters.
-fn pieces(text: &str, size: usize) -> Vec<String> {
+pub(super) fn pieces(text: &str, size: usize) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     characters
         .chunks(size)

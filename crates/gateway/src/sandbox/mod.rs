@@ -1,4 +1,4 @@
-//! A provider that speaks OpenAI's wire on loopback: for the demo and for tests, never for production traffic.
+//! A provider that speaks OpenAI's, Anthropic's and Google's wire on loopback: for the demo and for tests, never for production traffic.
 //!
 //! The model name chooses the behaviour (see [`Behaviour`]); answers follow the request and are the same every time. Every
 //! request is kept with its head and body, so that a test can say what really left the gateway.
@@ -6,6 +6,7 @@
 mod behaviour;
 mod chat;
 mod embeddings;
+mod formats;
 mod hostile;
 mod journal;
 mod provider;

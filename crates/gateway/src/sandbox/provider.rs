@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::behaviour::{Behaviour, NAMES};
 use super::chat::{self, Answer};
+use super::formats::{self, Format};
 use super::journal::{Journal, Outcome, Recorded, Ticket};
 use super::reply::{self, Reply};
 use super::script::{Script, Step};
@@ -54,9 +55,12 @@ impl Provider {
             body: body.clone(),
             outcome: Outcome::Open,
         };
-        let key = recorded
-            .header("authorization")
+        let bearer = recorded.header("authorization");
+        let key = bearer
             .and_then(|value| value.strip_prefix("Bearer "))
+            .or_else(|| recorded.header("x-api-key"))
+            .or_else(|| recorded.header("api-key"))
+            .or_else(|| recorded.header("x-goog-api-key"))
             .map(str::to_owned);
         let mut ticket = self.journal.add(recorded);
         let path = head
@@ -107,7 +111,36 @@ async fn route(
     key: &str,
     ticket: &mut Ticket,
 ) -> Result<Reply, NoAnswer> {
+    // Azure: its dated form has the deployment in the path.
+    let path = match path.strip_prefix("/openai/deployments/") {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(path),
+        None => path
+            .strip_prefix("/openai/v1")
+            .or_else(|| path.strip_prefix("/openai"))
+            .unwrap_or(path),
+    };
+    if let Some((format, model, stream)) = format_of(method, path) {
+        return formatted(format, body, model, stream, key, ticket).await;
+    }
+    let json = || serde_json::from_slice::<Value>(body).unwrap_or_default();
+    if let Some(answer) = formats::stored(method.as_str(), path) {
+        return Ok(reply::json_reply(200, &answer));
+    }
     match (method.as_str(), path) {
+        ("POST", "/moderations") => Ok(judged(&json(), Format::Responses, formats::moderation)),
+        ("POST", "/messages/count_tokens") => Ok(judged(&json(), Format::Messages, formats::count)),
+        ("POST", path) if path.ends_with(":batchEmbedContents") => {
+            let model = path
+                .strip_prefix("beta/models/")
+                .and_then(|rest| rest.split_once(':'));
+            let mut body = json();
+            chat::set(
+                &mut body,
+                "model",
+                model.map_or("", |(model, _)| model).into(),
+            );
+            Ok(judged(&body, Format::Gemini, formats::embeddings))
+        }
         ("POST", "/chat/completions") => completion(body, key, ticket).await,
         ("POST", "/embeddings") => Ok(embedding(body)),
         ("GET", "/models") => Ok(reply::json_reply(200, &models())),
@@ -120,6 +153,84 @@ async fn route(
             &format!("Invalid URL ({method} {path})"),
         )),
     }
+}
+
+/// The format of a path beside chat completions, the model it names, and whether it asks for a stream.
+fn format_of<'p>(method: &Method, path: &'p str) -> Option<(Format, Option<&'p str>, bool)> {
+    if method != Method::POST {
+        return None;
+    }
+    match path {
+        "/completions" => Some((Format::Completions, None, false)),
+        "/messages" => Some((Format::Messages, None, false)),
+        "/responses" => Some((Format::Responses, None, false)),
+        _ => {
+            let (model, call) = path.strip_prefix("beta/models/")?.split_once(':')?;
+            let stream = call == "streamGenerateContent";
+            (stream || call == "generateContent").then_some((Format::Gemini, Some(model), stream))
+        }
+    }
+}
+
+/// An answer without choices, or the failure that the model's name asks for.
+fn judged(body: &Value, format: Format, answer: fn(&Value) -> Value) -> Reply {
+    let model = body
+        .get("model")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match Behaviour::of(model) {
+        Some(Behaviour::Fail(status)) => failed(format, status),
+        _ => reply::json_reply(200, &answer(body)),
+    }
+}
+
+fn failed(format: Format, status: u16) -> Reply {
+    let mut reply = reply::failure(status);
+    let error =
+        json!({ "error": { "message": "The sandbox failed as asked.", "type": "server_error" } });
+    *reply.body_mut() = Script::whole(formats::failure(format, status, &error).to_string());
+    reply
+}
+
+/// As [`completion`], in another format.
+async fn formatted(
+    format: Format,
+    body: &Bytes,
+    model: Option<&str>,
+    stream: bool,
+    key: &str,
+    ticket: &mut Ticket,
+) -> Result<Reply, NoAnswer> {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let id = format!("cmpl-sandbox{:016x}", fnv(body, 0));
+    let Some(request) = formats::read(format, &json, model, stream, id) else {
+        return Ok(failed(format, 400));
+    };
+    let Some(behaviour) = Behaviour::of(&request.model) else {
+        return Ok(failed(format, 404));
+    };
+    match behaviour {
+        Behaviour::Fail(status) => return Ok(failed(format, status)),
+        Behaviour::FailEchoingKey => return Ok(echoing(key)),
+        Behaviour::Hang => std::future::pending().await,
+        Behaviour::Slow(time) => tokio::time::sleep(time).await,
+        Behaviour::CutBeforeHead => {
+            ticket.end(Outcome::Cut);
+            return Err(NoAnswer);
+        }
+        _ => {}
+    }
+    let answer = Answer::compose(&request, behaviour);
+    if request.stream {
+        return Ok(reply::stream(Script::new(formats::steps(
+            format, behaviour, &answer,
+        ))));
+    }
+    let whole = formats::whole(format, &answer);
+    Ok(match behaviour {
+        Behaviour::CutAfter(_) => cut(&whole),
+        _ => reply::json_reply(200, &whole),
+    })
 }
 
 fn models() -> Value {
@@ -201,7 +312,7 @@ async fn completion(body: &Bytes, key: &str, ticket: &mut Ticket) -> Result<Repl
         ))));
     }
     Ok(match behaviour {
-        Behaviour::CutAfter(_) => cut(&answer),
+        Behaviour::CutAfter(_) => cut(&answer.whole()),
         Behaviour::HangAfterFirst => {
             let text = answer.whole().to_string();
             let length = text.len() as u64;
@@ -217,8 +328,8 @@ async fn completion(body: &Bytes, key: &str, ticket: &mut Ticket) -> Result<Repl
 }
 
 /// Half of the announced body, then a broken connection.
-fn cut(answer: &Answer) -> Reply {
-    let text = answer.whole().to_string();
+fn cut(answer: &Value) -> Reply {
+    let text = answer.to_string();
     let length = text.len() as u64;
     let half: Bytes = text.bytes().take(text.len() / 2).collect();
     let pause = Step::Pause(std::time::Duration::from_millis(5));

@@ -18,6 +18,7 @@ mod http;
 mod info;
 mod json;
 mod ledger;
+mod matrix;
 mod modes;
 mod providers;
 mod routes;

@@ -96,3 +96,218 @@ async fn errors_come_in_the_envelope_of_the_route() {
     answer.refused(400, "blocked");
     assert!(app.sandbox.requests().is_empty());
 }
+
+/// Deployments of several providers at the sandbox.
+fn providers(config: &mut Value) {
+    let base = config["model_list"][0]["litellm_params"]["api_base"].clone();
+    let base = base
+        .as_str()
+        .and_then(|base| base.strip_suffix("/v1"))
+        .expect("a base")
+        .to_owned();
+    let list = config["model_list"].as_array_mut().expect("a list");
+    list.push(deployment("claude:*", "anthropic/*", &base));
+    list.push(deployment("chat-only:*", "groq/*", &format!("{base}/v1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_response_is_its_callers_and_served_by_who_made_it() {
+    let guardrails = words("post_call", "forbidden", "MASK");
+    let app = TestApp::with(|config| {
+        providers(config);
+        config["guardrails"] = guardrails;
+        config["sealgate"]["opaque_parts"] = json!("pass");
+    })
+    .await;
+    for stream in [false, true] {
+        let body = json!({ "model": "echo", "input": "hello sealed world", "stream": stream });
+        let made = app.post("/v1/responses", &body.to_string()).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        assert!(
+            !made.text().contains("resp_sandbox"),
+            "the provider's id stays here"
+        );
+        let id = match stream {
+            true => made.chunks()[0]["response"]["id"].clone(),
+            false => made.json()["id"].clone(),
+        };
+        let id = id.as_str().expect("an id").to_owned();
+        if stream {
+            let ids: Vec<Value> = made
+                .chunks()
+                .iter()
+                .filter_map(|e| e.pointer("/response/id").cloned())
+                .collect();
+            assert!(
+                ids.len() > 2 && ids.iter().all(|other| *other == json!(id)),
+                "{ids:?}"
+            );
+        }
+        // What the provider stored is its own text, so it passes the checks again.
+        let got = app
+            .send("GET", &format!("/v1/responses/{id}?include=x"), "", &[])
+            .await;
+        assert_eq!(
+            (got.status, &got.json()["id"]),
+            (200, &json!(id)),
+            "{}",
+            got.text()
+        );
+        assert!(
+            got.text().contains("[GONE]") && !got.text().contains("forbidden"),
+            "{}",
+            got.text()
+        );
+        let items = app
+            .send(
+                "GET",
+                &format!("/responses/{id}/input_items?limit=2"),
+                "",
+                &[],
+            )
+            .await;
+        assert_eq!(
+            (
+                items.status,
+                items.json()["data"][0]["content"][0]["text"].clone()
+            ),
+            (200, json!("an input text"))
+        );
+        let cancelled = app
+            .send("POST", &format!("/v1/responses/{id}/cancel"), "", &[])
+            .await;
+        assert_eq!(
+            (cancelled.status, cancelled.json()["status"].clone()),
+            (200, json!("cancelled"))
+        );
+        let deleted = app
+            .send("DELETE", &format!("/v1/responses/{id}"), "", &[])
+            .await;
+        assert_eq!(
+            (deleted.status, deleted.json()["deleted"].clone()),
+            (200, json!(true))
+        );
+        assert_eq!(deleted.json()["id"], json!(id));
+        let record = app.record_of(&got).await;
+        assert_eq!(record.environment("call_type"), "get_responses");
+        assert!(
+            record.document["execution"]["resources_used"]["cost_micro_usd"].is_null(),
+            "nothing is paid twice"
+        );
+        let body = json!({ "model": "echo", "input": "more", "previous_response_id": id });
+        let more = app.post("/v1/responses", &body.to_string()).await;
+        assert_eq!(more.status, 200, "{}", more.text());
+        let sent = app.sandbox.requests().pop().expect("a request");
+        let sent: Value = serde_json::from_slice(&sent.body).expect("JSON");
+        assert_eq!(sent["previous_response_id"], "resp_sandbox");
+        for refused in [
+            format!("/v1/responses/{id}?stream=true"),
+            format!("/v1/responses/{id}?x=1"),
+        ] {
+            app.send("GET", &refused, "", &[])
+                .await
+                .refused(400, "invalid_field");
+        }
+    }
+    let targets: Vec<String> = app
+        .sandbox
+        .requests()
+        .iter()
+        .map(|r| format!("{} {}", r.method, r.target))
+        .collect();
+    for expected in [
+        "GET /v1/responses/resp_sandbox?include=x",
+        "GET /v1/responses/resp_sandbox/input_items?limit=2",
+        "POST /v1/responses/resp_sandbox/cancel",
+        "DELETE /v1/responses/resp_sandbox",
+    ] {
+        assert!(
+            targets.iter().any(|target| target == expected),
+            "{expected}: {targets:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_nobody_stores_cannot_be_continued() {
+    let app = TestApp::with(providers).await;
+    let body = json!({ "model": "chat-only:echo", "input": "hello sealed world" });
+    let made = app.post("/v1/responses", &body.to_string()).await;
+    let id = made.json()["id"].clone();
+    assert!(id.is_string(), "{}", made.text());
+    let body = json!({ "model": "chat-only:echo", "input": "more", "previous_response_id": id });
+    let refused = app.post("/v1/responses", &body.to_string()).await;
+    refused.refused(400, "invalid_field");
+    assert_eq!(refused.error("param"), "previous_response_id");
+    let id = id.as_str().expect("an id");
+    app.send("GET", &format!("/v1/responses/{id}"), "", &[])
+        .await
+        .refused(404, "unknown_response");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_and_bodies_of_anthropics_clients_go_on_unchanged() {
+    let app = TestApp::with(providers).await;
+    let body = concat!(
+        r#"{"model":"claude:echo","max_tokens":20,"system":[{"type":"text","text":"x-anthropic-billing-header: a; b","#,
+        r#""cache_control":{"type":"ephemeral"}}],  "messages":[{"role":"user","content":"hello sealed world"}],"#,
+        r#""x_new_field":{"a":[1,2.50]},"thinking":{"type":"adaptive"}}"#
+    );
+    let headers = [
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", "some-beta-2026,other"),
+        ("x-canary", "hdr-canary"),
+    ];
+    for path in [
+        "/v1/messages",
+        "/v1/messages?beta=true",
+        "/anthropic/v1/messages",
+    ] {
+        let answer = app.send("POST", path, body, &headers).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let sent = app.sandbox.requests().pop().expect("a request");
+        assert_eq!(sent.header("anthropic-beta"), Some("some-beta-2026,other"));
+        assert_eq!(sent.header("anthropic-version"), Some("2023-06-01"));
+        assert_eq!(sent.header("x-canary"), None);
+        assert_eq!(
+            String::from_utf8_lossy(&sent.body),
+            body.replace("claude:echo", "echo"),
+            "byte for byte"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_come_in_the_form_of_the_client() {
+    let app = TestApp::with(providers).await;
+    let list = app
+        .send(
+            "GET",
+            "/v1/models",
+            "",
+            &[("anthropic-version", "2023-06-01")],
+        )
+        .await
+        .json();
+    assert_eq!(
+        (&list["has_more"], &list["data"][0]["type"]),
+        (&json!(false), &json!("model")),
+        "{list}"
+    );
+    let list = app.send("GET", "/v1/models", "", &[]).await.json();
+    assert_eq!(list["object"], "list");
+    let groups = app
+        .send("GET", "/model_group/info?model_group=claude:*", "", &[])
+        .await
+        .json();
+    assert_eq!(groups["data"].as_array().map(Vec::len), Some(1), "{groups}");
+    assert_eq!(groups["data"][0]["providers"], json!(["anthropic"]));
+    let body = json!({ "model": "echo", "messages": [{ "role": "user", "content": "hello sealed world" }] });
+    let count = app
+        .post("/utils/token_counter", &body.to_string())
+        .await
+        .json();
+    assert!(count["total_tokens"].as_u64() > Some(3), "{count}");
+    assert_eq!(count["count_source"], "local_estimate");
+    assert!(app.sandbox.requests().is_empty());
+}

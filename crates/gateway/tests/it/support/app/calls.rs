@@ -142,10 +142,15 @@ impl TestApp {
     /// A chat call whose answer is read by the test.
     pub(crate) async fn open(&self, model: &str, more: Value) -> Open {
         let body = prompt(model, "hello sealed world", more).to_string();
+        self.open_on(CHAT, body).await
+    }
+
+    /// An answer on any route, to be read piece by piece.
+    pub(crate) async fn open_on(&self, path: &str, body: String) -> Open {
         let bearer = format!("Bearer {MASTER}");
         self.open_request(
             "POST",
-            CHAT,
+            path,
             body.into(),
             &[
                 ("authorization", &bearer),
