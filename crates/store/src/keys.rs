@@ -289,28 +289,71 @@ impl DataDir {
     }
 
     fn secret(&self, name: &str) -> Result<Secret, KeyError> {
-        let bytes = Zeroizing::new(self.private_bytes(name)?);
-        let secret = <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
-            .map_err(|_| KeyError::Length(self.root.join(name)))?;
-        Ok(Zeroizing::new(secret))
+        read_secret(&self.root.join(name))
     }
 
     /// The bytes of a file that not every user may read.
     pub(crate) fn private_bytes(&self, name: &str) -> Result<Vec<u8>, KeyError> {
-        let path = self.root.join(name);
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => KeyError::Missing(path.clone()),
-            _ => KeyError::Io {
-                path: path.clone(),
-                source,
-            },
-        };
-        let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o007 != 0 {
-            return Err(KeyError::Mode { path, mode });
-        }
-        fs::read(&path).map_err(failed)
+        read_private(&self.root.join(name))
     }
+}
+
+/// The signing key in a file of the reference's form, 32 bytes. A missing one is made, with its
+/// directory; of several processes that make it at once, all get the same key.
+///
+/// # Errors
+/// When the file cannot be read or made, has another length, or may be read by every user.
+pub fn shared_seed(path: &Path) -> Result<Secret, KeyError> {
+    let failed = |source: io::Error| KeyError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if !path.try_exists().map_err(failed)? {
+        let parent = path.parent().unwrap_or(path);
+        if !parent.as_os_str().is_empty() {
+            let mut directory = fs::DirBuilder::new();
+            directory.recursive(true).mode(0o700);
+            directory.create(parent).map_err(failed)?;
+        }
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.new", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let made = disk::create_private(&temporary, random()?.as_slice());
+        // A link never replaces: the first one stays.
+        let linked = made.and_then(|()| match fs::hard_link(&temporary, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+        // Only the name that was made here; the key has another one by now.
+        let removed = fs::remove_file(&temporary);
+        linked.map_err(failed)?;
+        removed.map_err(failed)?;
+        disk::sync_parent(path).map_err(failed)?;
+    }
+    read_secret(path)
+}
+
+fn read_secret(path: &Path) -> Result<Secret, KeyError> {
+    let bytes = Zeroizing::new(read_private(path)?);
+    let secret = <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
+        .map_err(|_| KeyError::Length(path.to_owned()))?;
+    Ok(Zeroizing::new(secret))
+}
+
+fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyError::Missing(path.to_owned()),
+        _ => KeyError::Io {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        let path = path.to_owned();
+        return Err(KeyError::Mode { path, mode });
+    }
+    fs::read(path).map_err(failed)
 }
 
 fn random() -> Result<Secret, KeyError> {

@@ -1,10 +1,12 @@
-//! SQLite (PostgreSQL and Redis to come), key files. The only SQL.
+//! SQLite, PostgreSQL (shared chains; the ledger's journal and Redis to come), key files. The only SQL.
 
 pub mod anchor;
 mod disk;
 pub mod keys;
 pub mod post_quantum;
+pub mod postgres;
 pub mod reader;
+pub mod shared;
 pub mod signer;
 pub mod spend;
 pub mod sqlite;

@@ -59,6 +59,16 @@ pub const EDGES: &[(&str, &[&str])] = &[
             "sealgate-llm",
         ],
     ),
+    // A Python extension: it shares the gateway's file, and serves nothing.
+    (
+        "sealgate-litellm",
+        &[
+            "sealgate-store",
+            "sealgate-ledger",
+            "sealgate-guard",
+            "capsule",
+        ],
+    ),
     // Drives the binaries as processes; reads their ledgers as an auditor would.
     (
         "sealgate-durability",
@@ -127,6 +137,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["sealgate-gateway"]),
     ("clap", &["sealgate"]),
     ("anyhow", &["sealgate"]),
+    ("pyo3", &["sealgate-litellm"]),
 ];
 
 /// Crates that the owner rule leaves alone: they ship nothing.

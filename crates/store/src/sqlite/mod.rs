@@ -6,6 +6,7 @@ mod gate;
 mod journal;
 mod lease;
 mod rows;
+mod shared;
 mod values;
 mod wal;
 
@@ -27,6 +28,7 @@ pub use connection::OpenError;
 use gate::Gate;
 use lease::Lease;
 pub(crate) use rows::{COLUMNS, id as read_id, read_intent, read_row};
+pub use shared::SharedFile;
 use wal::Folder;
 
 /// How a database is used.

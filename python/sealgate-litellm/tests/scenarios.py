@@ -1,0 +1,362 @@
+"""What applications do: each function makes calls through LiteLLM and returns how many.
+
+Run as `python scenarios.py NAME` in a process of its own; the last line of its output is the number.
+"""
+
+import asyncio
+import concurrent.futures
+import multiprocessing
+import os
+import sys
+import threading
+
+import litellm
+
+from sealgate_litellm import CapsuleError, CapsuleLogger, Capsules, CapsuleType
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def register(**settings):
+    if "SEALGATE_TEST_POSTGRES" in os.environ:
+        settings.setdefault("capsules", Capsules(os.environ["SEALGATE_TEST_POSTGRES"]))
+    logger = CapsuleLogger(**settings)
+    litellm.callbacks = [logger]
+    return logger
+
+
+def ask(number=0, **more):
+    return litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": f"question {number}"}], mock_response="Paris", **more)
+
+
+async def aask(number=0, **more):
+    return await litellm.acompletion(
+        model="gpt-4o", messages=[{"role": "user", "content": f"question {number}"}], mock_response="Paris", **more)
+
+
+async def many(count, first=0):
+    await asyncio.gather(*(aask(first + number) for number in range(count)))
+
+
+def sync_calls():
+    register()
+    for number in range(50):
+        ask(number)
+    return 50
+
+
+def async_100():
+    register()
+    asyncio.run(many(100))
+    return 100
+
+
+def async_1000():
+    register()
+    asyncio.run(many(1000))
+    return 1000
+
+
+def async_with_flush():
+    logger = register()
+
+    async def work():
+        await many(50)
+        assert await logger.aflush()
+        assert logger.stats()["written"] == 50, logger.stats()
+
+    asyncio.run(work())
+    return 50
+
+
+def threads():
+    register()
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        list(pool.map(ask, range(100)))
+    return 100
+
+
+def threads_and_loops():
+    register()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(ask, number) for number in range(40)]
+        work += [pool.submit(asyncio.run, many(20, 100 * number)) for number in range(4)]
+        for number in range(10):
+            ask(number)
+        asyncio.run(many(20))
+        for done in work:
+            done.result()
+    return 40 + 4 * 20 + 10 + 20
+
+
+def _child(count):
+    for number in range(count):
+        ask(number)
+
+
+def _child_async(count):
+    asyncio.run(many(count))
+
+
+def processes():
+    """Four of them, started afresh, on one file that does not exist yet."""
+    context = multiprocessing.get_context("spawn")
+    children = [context.Process(target=_fresh, args=(25,)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0, child.exitcode
+    return 100
+
+
+def _fresh(count):
+    register()
+    _child(count - 10)
+    _child_async(10)
+
+
+def fork_after_use():
+    """Children of a process that records already, made in each way; it goes on recording meanwhile."""
+    register()
+    for number in range(10):
+        ask(number)
+    asyncio.run(many(10))
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(count,)) for work, count in ((_child, 7), (_child, 1), (_child_async, 8))]
+    for child in children:
+        child.start()
+        ask()
+    pid = os.fork()
+    if pid == 0:
+        ask()
+        sys.exit(0)
+    ask()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0, child.exitcode
+    assert os.waitpid(pid, 0)[1] == 0
+    return 20 + 3 + 16 + 1 + 1
+
+
+def fork_under_load():
+    """Forks while other threads record. Straight through the hooks: LiteLLM's own locks do not survive such forks."""
+    logger = register()
+    stop = threading.Event()
+    made = []
+
+    def event():
+        logger.log_success_event({"model": "m", "messages": QUESTION, "call_type": "completion"}, None, 1.0, 2.0)
+
+    def load():
+        count = 0
+        while not stop.is_set() and count < 20_000:
+            event()
+            count += 1
+        made.append(count)
+
+    loads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in loads:
+        thread.start()
+    children = []
+    for _ in range(5):
+        pid = os.fork()
+        if pid == 0:
+            for _ in range(3):
+                event()
+            sys.exit(0)
+        children.append(pid)
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    stop.set()
+    for thread in loads:
+        thread.join()
+    return sum(made) + 15
+
+
+def streams_sync():
+    register()
+    for number in range(5):
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in ask(number, stream=True))
+        assert text == "Paris", text
+    return 5
+
+
+def streams_async():
+    register()
+
+    async def stream(number):
+        return [chunk async for chunk in await aask(number, stream=True)]
+
+    async def work():
+        await asyncio.gather(*(stream(number) for number in range(10)))
+
+    asyncio.run(work())
+    return 10
+
+
+def exceptions():
+    """Every exception class of LiteLLM, from synchronous and from asynchronous calls."""
+    register()
+    import inspect
+
+    count = 0
+    for name, kind in sorted(vars(litellm.exceptions).items()):
+        if not (inspect.isclass(kind) and issubclass(kind, Exception)) or kind.__module__ != "litellm.exceptions":
+            continue
+        error = _made(kind, f"failed as {name}")
+        if error is None:
+            continue
+        for call in (lambda: ask(mock_response_error=error), lambda: asyncio.run(aask(mock_response_error=error))):
+            try:
+                call()
+            except Exception as raised:
+                assert f"failed as {name}" in str(raised), (name, raised)
+            else:
+                raise AssertionError(f"{name} was not raised")
+            count += 1
+    assert count >= 30, count
+    return count
+
+
+def _made(kind, message):
+    import inspect
+
+    known = {
+        "message": message, "model": "gpt-4o", "llm_provider": "openai", "status_code": 500, "request_data": {},
+        "original_exception": Exception("original"), "current_cost": 2.0, "max_budget": 1.0, "should_cool_down": False,
+        "guardrail_name": "words", "ids": ["1"], "response": None, "deployment": "one", "num_retries": 0,
+    }
+    arguments = {
+        name: known[name] for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if name in known and (parameter.default is inspect.Parameter.empty or name == "message")
+    }
+    try:
+        error = kind(**arguments)
+    except Exception as problem:
+        print(f"{kind.__name__} cannot be made: {problem!r}", file=sys.stderr)
+        return None
+    if message not in str(error):
+        error.args = (message,)
+        if message not in str(error):
+            print(f"{kind.__name__} does not show its message", file=sys.stderr)
+            return None
+    return error
+
+
+def other_endpoints():
+    register()
+    litellm.embedding(model="text-embedding-3-small", input=["a", "b"], mock_response=[0.1, 0.2])
+    litellm.text_completion(model="gpt-3.5-turbo-instruct", prompt="Say hi", mock_response="hi")
+    litellm.completion(
+        model="gpt-4o",
+        messages=[{"role": "system", "content": "be brief"}, {"role": "user", "content": [
+            {"type": "text", "text": "What is this? \ud83d"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}],
+        mock_response="a picture")
+    litellm.completion(
+        model="gpt-4o", messages=QUESTION, mock_tool_calls=[
+            {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}},
+            {"id": "2", "type": "function", "function": {"name": "broken", "arguments": '{"city": '}}])
+    return 4
+
+
+def documented():
+    """Every parameter of the published page."""
+    register(capsules=Capsules(os.environ["QUANTUMPIPES_DATA_DIR"] + "/other.db"), agent_id="trading-bot", domain="finance",
+             capsule_type=CapsuleType.AGENT, swallow_errors=True)
+    ask()
+    return 1
+
+
+def reference_objects():
+    import qp_capsule
+
+    register(capsules=qp_capsule.Capsules(), capsule_type=qp_capsule.CapsuleType.TOOL)
+    ask()
+    return 1
+
+
+def masked():
+    register(content="masked")
+    litellm.completion(
+        model="gpt-4o", messages=[{"role": "user", "content": "write to jane.canary@example.com"}],
+        mock_response="x" * 1990 + " jane.canary@example.com")
+    return 1
+
+
+def hashed():
+    register(content="hash")
+    litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": "canary-question"}], mock_response="canary-answer")
+    litellm.completion(model="gpt-4o", messages=QUESTION, mock_tool_calls=[
+        {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "canary-city"}'}}])
+    try:
+        litellm.completion(model="gpt-4o", messages=QUESTION, mock_response=Exception("canary-error"))
+    except Exception:
+        pass
+    return 3
+
+
+def outlast():
+    """Records while the store is gone: they wait, and are written when it is back."""
+    import subprocess
+
+    logger = register()
+    for number in range(40):
+        ask(number)
+        if number == 10:
+            restart = subprocess.Popen(os.environ["SEALGATE_TEST_RESTART"].split(), cwd="/", stdout=subprocess.DEVNULL)
+    assert restart.wait() == 0
+    assert logger.flush()
+    return 40
+
+
+def sigterm_sync():
+    """SIGTERM to a script while its calls are being reported."""
+    register()
+    for number in range(30):
+        ask(number)
+    return _end_by_sigterm(30)
+
+
+def sigterm_async():
+    register()
+
+    async def work():
+        await many(200)
+        _end_by_sigterm(200)
+        await asyncio.sleep(60)
+
+    asyncio.run(work())
+
+
+def _end_by_sigterm(count):
+    import signal
+    import time
+
+    print(count, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0 if sys._getframe(1).f_code.co_name == "work" else 60)
+    return count
+
+
+def raising():
+    """With swallow_errors=False a hook returns when its record is durable, and raises when it cannot be written."""
+    logger = register(swallow_errors=False)
+    ask()
+    logger.log_success_event({"model": "m", "messages": QUESTION}, None, 1.0, 2.0)
+    assert logger.stats()["written"] >= 1
+    asyncio.run(logger.async_log_success_event({"model": "m", "messages": QUESTION}, None, 1.0, 2.0))
+    for settings in ({"capsule_type": "banana"}, {"domain": "x" * 51}, {"content": "some"}, {"capsules": object()}):
+        for swallow in (True, False):
+            try:
+                CapsuleLogger(**settings, swallow_errors=swallow)
+            except CapsuleError as error:
+                print(error, file=sys.stderr)
+            else:
+                raise AssertionError(settings)
+    return 3
+
+
+if __name__ == "__main__":
+    made = globals()[sys.argv[1]]()
+    print(made, flush=True)

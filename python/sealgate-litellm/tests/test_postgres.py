@@ -1,0 +1,131 @@
+"""The same on PostgreSQL: records = calls, the chain verifies and the reference goes on with it.
+
+A server of its own is started when PostgreSQL's programs are installed (Debian: `postgresql`). Without them nothing here
+runs, which a line at the end says; with SEALGATE_REQUIRE_POSTGRES set that is a failure.
+"""
+
+import glob
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import chain
+
+PROGRAMS = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+
+
+class Server:
+    """A cluster in a directory of its own, on a socket in it."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sg-pg-"))
+        # The server does not run as root; Debian's package makes a user for it.
+        self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        if self.user:
+            os.chown(self.folder, pwd.getpwnam("postgres").pw_uid, -1)
+        owner = "postgres" if self.user else pwd.getpwuid(os.getuid()).pw_name
+        self.folder.chmod(0o755)
+        self._run("initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", owner, "-N")
+        options = f"-k {self.folder} -c listen_addresses=127.0.0.1 -p {self._port()} -c shared_buffers=32MB"
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "90", "-l", str(self.folder / "log"), "-o", options, "start")
+        self.url = f"postgresql://{owner}@127.0.0.1:{self.port}/postgres"
+
+    def _port(self):
+        import socket
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        return self.port
+
+    def _run(self, program, *arguments):
+        subprocess.run([*self.user, f"{PROGRAMS}/{program}", *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=180)
+
+    def sql(self, statement):
+        done = subprocess.run([f"{PROGRAMS}/psql", self.url, "-Atqc", statement], check=True, capture_output=True, text=True, timeout=60)
+        return done.stdout.splitlines()
+
+    def close(self):
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self.folder)
+
+
+@unittest.skipUnless(PROGRAMS or os.environ.get("SEALGATE_REQUIRE_POSTGRES"), "PostgreSQL is not installed")
+class OnPostgres(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+
+    def setUp(self):
+        self.server.sql("DROP TABLE IF EXISTS quantumpipes_capsules")
+        self.home = chain.Home()
+        self.addCleanup(self.home.close)
+
+    def records(self):
+        columns = "json_build_object('hash', hash, 'signature', signature, 'signature_pq', signature_pq, 'signed_at', signed_at, 'signed_by', signed_by)"
+        rows = self.server.sql(f"SELECT data || chr(31) || {columns} FROM quantumpipes_capsules ORDER BY sequence")
+        return [json.loads(data) | json.loads(seal) for data, seal in (row.split("\x1f") for row in rows)]
+
+    def verify(self, count):
+        for expected in (count, count + 1):
+            if expected > count:
+                code, out, err = self.home.tool(sys.executable, "-c", f"import chain; chain.append_to_postgres({self.server.url!r})")
+                self.assertEqual(code, 0, out + err)
+            records = self.records()
+            self.assertEqual(len(records), expected)
+            exported = self.home.folder / "chain.json"
+            exported.write_text(json.dumps(records), encoding="utf-8")
+            self.home.verified(chain.CAPSULE, expected, str(exported))
+        self.home.verified(chain.REFERENCE, count + 1, "--pg", self.server.url)
+
+    def check(self, scenario):
+        made, done = self.home.run(scenario, SEALGATE_TEST_POSTGRES=self.server.url)
+        self.assertEqual(len(self.records()), made, done.stderr[-3000:])
+        self.verify(made)
+
+    def test_synchronous_calls(self):
+        self.check("sync_calls")
+
+    def test_1000_concurrent_asynchronous_calls(self):
+        self.check("async_1000")
+
+    def test_threads_and_loops(self):
+        self.check("threads_and_loops")
+
+    def test_four_processes(self):
+        self.check("processes")
+
+    def test_fork_after_first_use(self):
+        self.check("fork_after_use")
+
+    def test_the_table_is_the_references(self):
+        tables = []
+        for make in (lambda: self.home.run("sync_calls", SEALGATE_TEST_POSTGRES=self.server.url),
+                     lambda: self.home.tool(sys.executable, "-c", f"import chain; chain.append_to_postgres({self.server.url!r})")):
+            self.server.sql("DROP TABLE IF EXISTS quantumpipes_capsules")
+            make()
+            tables.append((
+                self.server.sql("SELECT column_name, data_type, character_maximum_length, is_nullable FROM information_schema.columns "
+                                "WHERE table_name = 'quantumpipes_capsules' ORDER BY ordinal_position"),
+                self.server.sql("SELECT indexdef FROM pg_indexes WHERE tablename = 'quantumpipes_capsules' ORDER BY indexname")))
+        self.assertEqual(*tables)
+
+    def test_a_server_that_restarts(self):
+        """Records wait for it; none is lost and none is written twice."""
+        made, done = self.home.run("outlast", SEALGATE_TEST_POSTGRES=self.server.url, SEALGATE_TEST_RESTART=" ".join(
+            [*self.server.user, f"{PROGRAMS}/pg_ctl", "-D", str(self.server.folder / "data"), "-m", "immediate", "-w", "-l",
+             str(self.server.folder / "log"), "restart"]))
+        self.assertEqual(len(self.records()), made, done.stderr[-3000:])
+        self.assertIn("none is lost", done.stderr)
+        self.verify(made)
+
+
+if __name__ == "__main__":
+    unittest.main()
