@@ -35,12 +35,6 @@ use crate::upstream::link::RelayBody;
 /// Largest piece handed to the client at once; more waits for the next write.
 const LARGEST_WRITE: usize = 64 * 1024;
 
-/// How often the body wakes itself before it hands over what it has.
-///
-/// hyper's client passes one chunk per turn of the scheduler even when one read brought many, and its server polls the body
-/// again within the same turn; two turns are enough to find all of them, and no timer delays a quiet stream.
-const TURNS_BEFORE_WRITE: u8 = 2;
-
 /// Answers a streaming call. Before the first event an error still has a status of its own.
 pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     let Forwarded {
@@ -109,7 +103,6 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         translator,
         family,
         out: Vec::new(),
-        turns: 0,
         last_input: Instant::now(),
         last_output: Instant::now(),
         deadline,
@@ -173,7 +166,6 @@ pub(crate) struct StreamBody {
     translator: Option<Box<(StreamTranslator, Framer)>>,
     family: Family,
     out: Vec<u8>,
-    turns: u8,
     last_input: Instant,
     last_output: Instant,
     deadline: Instant,
@@ -211,27 +203,18 @@ impl StreamBody {
         self.failed_early.take()
     }
 
-    /// Next bytes for the client.
+    /// Next bytes for the client: everything that is ready, in one piece, and no wait for more. Reading drives the
+    /// provider's connection, so what its socket holds is found in one go.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            if self.call.is_none() || self.out.len() >= LARGEST_WRITE {
-                self.turns = 0;
-                return Poll::Ready(self.take_output());
+        while self.call.is_some() && self.out.len() < LARGEST_WRITE {
+            if self.advance(cx).is_pending() {
+                if self.out.is_empty() {
+                    return Poll::Pending;
+                }
+                break;
             }
-            if self.advance(cx).is_ready() {
-                continue;
-            }
-            if self.out.is_empty() {
-                return Poll::Pending;
-            }
-            if self.turns < TURNS_BEFORE_WRITE {
-                self.turns += 1;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            self.turns = 0;
-            return Poll::Ready(self.take_output());
         }
+        Poll::Ready(self.take_output())
     }
 
     fn take_output(&mut self) -> Option<Bytes> {
