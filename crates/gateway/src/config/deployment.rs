@@ -133,12 +133,21 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         max_parallel: params.count("max_parallel_requests", 1, reading.report),
         weight: 1,
         order,
+        drop_params: params
+            .flag("drop_params", reading.report)
+            .unwrap_or(reading.drop_params),
+        additional_drop_params: names(params, "additional_drop_params", reading),
         forward_metadata: params
             .flag("forward_metadata", reading.report)
             .unwrap_or(false),
         capacity: capacity(draft, reading),
         place: entry.place.clone(),
     })
+}
+
+fn names(params: &Section<'_>, key: &str, reading: &mut Reading<'_>) -> Vec<String> {
+    let listed = params.texts(key, reading.report).into_iter();
+    listed.map(|(name, _)| name.to_owned()).collect()
 }
 
 fn required<'n>(section: &Section<'n>, key: &str, reading: &mut Reading<'_>) -> Option<&'n str> {

@@ -284,7 +284,9 @@ fn build(
 
     let limits = limits::read(root, &table, report);
     let mut own = sealgate::read(root, folder, variables, &table, report);
+    let drop_params = litellm.flag("drop_params", report).unwrap_or(false);
     let mut reading = models::Reading {
+        drop_params,
         table: &table,
         variables,
         timeout: limits.total_timeout,

@@ -57,6 +57,10 @@ pub struct Deployment {
     pub weight: u64,
     /// Tier: the lowest that can serve does.
     pub order: u32,
+    /// Leave out what the provider cannot be told instead of refusing the call; the answer names it.
+    pub drop_params: bool,
+    /// Members that are always left out for this deployment.
+    pub additional_drop_params: Vec<String>,
     /// Whether gateway fields such as `metadata` are forwarded to it.
     pub forward_metadata: bool,
     /// Tokens and requests a minute as configured; read, not enforced yet.
@@ -134,6 +138,8 @@ pub(super) struct Reading<'r> {
     pub(super) variables: &'r Variables<'r>,
     pub(super) timeout: Duration,
     pub(super) stream_timeout: Duration,
+    /// `litellm_settings.drop_params`.
+    pub(super) drop_params: bool,
     pub(super) egress: &'r mut Egress,
     pub(super) report: &'r mut Report,
 }

@@ -91,8 +91,9 @@ pub(crate) fn render(
         return Err(not_served(&deployment.provider, request.protocol));
     }
     let (route, body, back, dropped) = if provider.speaks(native) {
+        let dropped = dropped(request.body.doc(), deployment, provider);
         let body = splice(snapshot, request, edited, deployment, provider, model)?;
-        (native, body, None, Vec::new())
+        (native, body, None, dropped)
     } else {
         let rendered = translated(request, edited, deployment, provider, model, snapshot)?;
         let body = Bytes::from(rendered.body);
@@ -226,10 +227,31 @@ fn splice(
             .set_member(doc.root(), "previous_response_id", id)
             .map_err(|_| Error::Internal)?;
     }
+    for name in additional(deployment) {
+        edits
+            .remove_member(doc.root(), name)
+            .map_err(|_| Error::Internal)?;
+    }
     edited
         .add_to(doc, &mut edits)
         .and_then(|()| edits.apply(doc))
         .map_err(|_| Error::Internal)
+}
+
+/// Members that the configuration takes out for this deployment; without a model nothing could be called.
+fn additional(deployment: &Deployment) -> impl Iterator<Item = &String> {
+    let names = deployment.additional_drop_params.iter();
+    names.filter(|name| *name != "model")
+}
+
+/// Members of the client that do not reach this provider, though it speaks the client's format.
+fn dropped(doc: &Doc, deployment: &Deployment, provider: &Provider) -> Vec<String> {
+    let keys = doc.root().entries().filter_map(|(key, _)| key.as_str());
+    keys.filter(|key| {
+        provider.quirks.dropped.contains(&&**key) || additional(deployment).any(|name| name == key)
+    })
+    .map(std::borrow::Cow::into_owned)
+    .collect()
 }
 
 /// The request in the provider's format, from the document that the checks left.
@@ -243,8 +265,8 @@ fn translated(
 ) -> Result<translate::Rendered, Error> {
     let options = Options {
         model,
-        drop_params: false,
-        additional_drop_params: &[],
+        drop_params: deployment.drop_params,
+        additional_drop_params: &deployment.additional_drop_params,
         default_max_tokens: DEFAULT_MAX_TOKENS,
     };
     let original = request.body.doc();

@@ -311,3 +311,41 @@ async fn models_come_in_the_form_of_the_client() {
     assert_eq!(count["count_source"], "local_estimate");
     assert!(app.sandbox.requests().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_cannot_be_told_is_refused_or_dropped_by_name() {
+    let app = TestApp::with(|config| {
+        providers(config);
+        let list = config["model_list"].as_array_mut().expect("a list");
+        let mut lenient = list[1].clone();
+        lenient["model_name"] = json!("lenient:*");
+        lenient["litellm_params"]["drop_params"] = json!(true);
+        lenient["litellm_params"]["additional_drop_params"] = json!(["temperature"]);
+        list.push(lenient);
+        list[0]["litellm_params"]["additional_drop_params"] = json!(["seed"]);
+    })
+    .await;
+    let body = |model: &str| {
+        json!({ "model": model, "messages": [{ "role": "user", "content": "hello sealed world" }], "logit_bias": { "1": 1 },
+                "temperature": 0.5, "seed": 7 })
+        .to_string()
+    };
+    let refused = app.post("/v1/chat/completions", &body("claude:echo")).await;
+    refused.refused(400, "invalid_field");
+    assert!(app.sandbox.requests().is_empty());
+    let answer = app
+        .post("/v1/chat/completions", &body("lenient:echo"))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let dropped = answer
+        .header("x-sealgate-dropped-params")
+        .expect("a header")
+        .to_owned();
+    let mut names: Vec<&str> = dropped.split(',').collect();
+    names.sort_unstable();
+    assert_eq!(names, ["logit_bias", "seed", "temperature"]);
+    let native = app.post("/v1/chat/completions", &body("echo")).await;
+    assert_eq!(native.header("x-sealgate-dropped-params"), Some("seed"));
+    let sent = app.sandbox.requests().pop().expect("a request");
+    assert!(!String::from_utf8_lossy(&sent.body).contains("seed"));
+}

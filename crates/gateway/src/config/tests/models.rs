@@ -29,14 +29,15 @@ fn names_with_and_without_a_provider_are_resolved() {
         ("openai/gpt-4o", "openai", "gpt-4o", true),
         ("gpt-4o", "openai", "gpt-4o", true),
         ("groq/llama-3", "groq", "llama-3", true),
-        ("azure/mine", "azure", "mine", false),
+        ("bedrock/mine", "bedrock", "mine", false),
         (
             "anthropic/claude-sonnet-4",
             "anthropic",
             "claude-sonnet-4",
-            false,
+            true,
         ),
-        ("claude-sonnet-4", "anthropic", "claude-sonnet-4", false),
+        ("claude-sonnet-4", "anthropic", "claude-sonnet-4", true),
+        ("gemini/flash", "gemini", "flash", true),
         ("openrouter/meta/llama", "openrouter", "meta/llama", true),
     ] {
         let config = one(&format!("model: '{model}'")).unwrap();

@@ -97,7 +97,7 @@ fn audit_router_starts_and_says_that_redis_is_not_used() {
 }
 
 #[test]
-fn audit_deployment_on_azure_loads_and_answers_501() {
+fn audit_deployment_on_azure_is_served() {
     let env = environment(&[
         ("AZURE_API_KEY", "notreally"),
         ("AZURE_API_BASE", "https://example.openai.azure.com"),
@@ -109,16 +109,16 @@ fn audit_deployment_on_azure_loads_and_answers_501() {
         let config = starts(text, &env);
         let (group, deployment) = config.models.deployments().next().unwrap();
         assert_eq!((group, deployment.provider.as_str()), ("gpt-4", "azure"));
-        assert!(!deployment.built && deployment.profile.is_none());
+        assert!(deployment.built && deployment.profile.is_some());
+        assert_eq!(
+            deployment.api_base.as_ref().unwrap().to_string(),
+            "https://example.openai.azure.com"
+        );
+        assert!(deployment.api_key.is_some());
         assert_eq!(
             (deployment.capacity.tpm, deployment.capacity.rpm),
             (Some(100_000), Some(1_000))
         );
-        assert!(noted(
-            &config,
-            "model_list[0].litellm_params.model",
-            "501 provider_not_available"
-        ));
     }
 }
 
@@ -213,7 +213,7 @@ fn hardening_sso_starts_and_says_that_there_is_no_console() {
 }
 
 #[test]
-fn hardening_environment_starts_with_one_model_built_and_one_not() {
+fn hardening_environment_starts_with_both_models() {
     let env = environment(&[
         ("OPENAI_API_KEY", "notreally"),
         ("AZURE_API_KEY", "notreally"),
@@ -226,7 +226,7 @@ fn hardening_environment_starts_with_one_model_built_and_one_not() {
         .deployments()
         .map(|(group, d)| (group, d.built))
         .collect();
-    assert_eq!(built, [("azure-gpt4", false), ("gpt-4o", true)]);
+    assert_eq!(built, [("azure-gpt4", true), ("gpt-4o", true)]);
     let (_, openai) = config.models.deployments().last().unwrap();
     assert_eq!(
         openai.api_base.as_ref().unwrap().to_string(),
@@ -344,10 +344,7 @@ fn hardening_health_data_starts() {
     assert_eq!(config.content_mode, ContentMode::Hash);
     assert_eq!(
         inactive(&config),
-        BTreeSet::from([
-            "general_settings.database_url",
-            "litellm_settings.drop_params"
-        ])
+        BTreeSet::from(["general_settings.database_url",])
     );
 }
 
