@@ -15,6 +15,7 @@ pub(super) const MASKED_WORD: &str = "orchid";
 pub(super) const MASK: &str = "[CODENAME]";
 
 const CHAT: &str = "/v1/chat/completions";
+const MESSAGES: &str = "/v1/messages";
 
 /// A call that was made: its row so far, the id of its record if the answer told, and the outcome its record must have.
 pub(super) struct Made {
@@ -28,6 +29,7 @@ pub(super) fn all(target: &Target, provider: &Journal) -> Result<Vec<Made>> {
     Ok(vec![
         plain(target)?,
         streamed(target)?,
+        translated(target, provider)?,
         blocked(target, provider)?,
         masked(target, provider)?,
         leaving(target)?,
@@ -136,6 +138,48 @@ fn streamed(target: &Target) -> Result<Made> {
             (answer.status == 200, "status"),
             (events.len() > 40, "chunks are missing"),
             (done, "no [DONE]"),
+        ],
+    ))
+}
+
+/// A call in the form of Anthropic's SDK, streamed, served by a provider that speaks OpenAI's format only.
+fn translated(target: &Target, provider: &Journal) -> Result<Made> {
+    let before = provider.count();
+    let text = "Say this back to me.";
+    let body = json!({ "model": "echo", "max_tokens": 64, "stream": true,
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": text }] }] });
+    let answer = client::post(target.address, MESSAGES, &target.key, &body, None)?;
+    let events: Vec<Value> = answer
+        .events()
+        .iter()
+        .filter_map(|event| serde_json::from_str(event).ok())
+        .collect();
+    let is = |event: Option<&Value>, kind: &str| {
+        event.is_some_and(|event| event.get("type").is_some_and(|found| found == kind))
+    };
+    let said: String = events
+        .iter()
+        .filter_map(|event| event.pointer("/delta/text")?.as_str())
+        .collect();
+    let target = provider
+        .requests()
+        .get(before)
+        .map(|request| request.target.clone());
+    Ok(made(
+        "Anthropic's SDK, OpenAI's provider",
+        &answer,
+        "success",
+        &[
+            (answer.status == 200, "status"),
+            (
+                is(events.first(), "message_start") && is(events.last(), "message_stop"),
+                "not the events of a message",
+            ),
+            (said == text, "another text came back"),
+            (
+                target.is_some_and(|target| target.ends_with("/chat/completions")),
+                "the provider got another format",
+            ),
         ],
     ))
 }
