@@ -113,11 +113,16 @@ impl Pool {
         self.sweep_from_now_on();
     }
 
+    /// How many could be used.
     #[cfg(test)]
     pub(super) fn idle(&self, origin: &Origin) -> usize {
-        self.places()
-            .get(origin)
-            .map_or(0, |place| place.idle.len())
+        self.places().get_mut(origin).map_or(0, |place| {
+            place
+                .idle
+                .iter_mut()
+                .filter_map(|link| link.is_usable().then_some(()))
+                .count()
+        })
     }
 
     /// Starts the sweeper with the first connection that is kept. It ends with the pool.

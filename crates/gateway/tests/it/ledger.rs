@@ -169,7 +169,10 @@ async fn led_23_the_list_of_unaudited_routes_is_exact() {
     use policy::route::{Method, ROUTES, RouteId};
     let app = TestApp::start().await;
     let before = app.all_records().len();
-    for route in ROUTES.iter().filter(|route| !route.governed) {
+    // A reload is no call, and its change is sealed as a record of its own.
+    let silent =
+        |route: &&policy::route::Route| !route.governed && route.id != RouteId::ReloadConfig;
+    for route in ROUTES.iter().filter(silent) {
         for path in route.paths {
             let path = path
                 .replace("{model...}", "echo")

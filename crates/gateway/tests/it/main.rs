@@ -21,6 +21,7 @@ mod ledger;
 mod matrix;
 mod modes;
 mod providers;
+mod reload;
 mod routes;
 mod ssrf;
 mod streams;

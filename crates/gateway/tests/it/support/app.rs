@@ -195,6 +195,25 @@ impl TestApp {
         Ok(())
     }
 
+    /// Does `request` while the process that would read the file answers one reload with `told`, or lets it drop.
+    pub(crate) async fn while_reloading<T>(
+        &self,
+        told: Option<Result<Vec<String>, String>>,
+        request: impl Future<Output = T>,
+    ) -> T {
+        let running = self.running.lock().expect("not poisoned").take();
+        let mut running = running.expect("a running gateway");
+        let clerk = async {
+            let asked = running.reload_requested().await;
+            if let Some(told) = told {
+                asked.answer(told);
+            }
+        };
+        let ((), done) = tokio::join!(clerk, request);
+        *self.running.lock().expect("not poisoned") = Some(running);
+        done
+    }
+
     /// Begins the shutdown; the future ends when it has ended.
     pub(crate) fn begin_shutdown(&self) -> impl Future<Output = ()> + use<> {
         let metrics = self.metrics();
