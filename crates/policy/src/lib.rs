@@ -18,6 +18,6 @@ pub use master_key::{MasterKey, MasterKeyRefusal};
 pub use money::{MicroUsd, MoneyError};
 pub use price::{Billed, Cost, CostSource, Price, Rate};
 pub use route::{Lookup, Method, ROUTES, Route, RouteId};
-pub use router::{Choice, Considered, Rejection, RouteError, Router, RouterBuilder, Target};
+pub use router::{Considered, FailureClass, Rejection, RouteError, Router, RouterBuilder, Target};
 pub use secret::Secret;
 pub use slots::{Slot, Slots};
