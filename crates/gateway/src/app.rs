@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ledger::{Clock, Ledger};
@@ -31,8 +32,17 @@ pub(crate) struct Snapshot {
     /// Digest of the configuration, 64 hexadecimal characters.
     pub(crate) digest_hex: Arc<str>,
     pub(crate) scan: llm::scan::Limits,
+    /// Where the router's clock begins: the start of the process.
+    pub(crate) epoch: Instant,
     /// Requests to deployments, by deployment id.
     pub(crate) prepared: HashMap<String, Arc<Prepared>>,
+}
+
+impl Snapshot {
+    /// Now on the router's clock, in microseconds.
+    pub(crate) fn micros(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 /// What records say about the ledger they stand in.
@@ -158,7 +168,8 @@ impl App {
     /// The text of `/metrics`.
     pub(crate) fn render_metrics(&self) -> String {
         let status = self.ledger.status();
-        self.metrics.render(&[
+        let mut text = crate::routing::metrics(&self.snapshot());
+        text.push_str(&self.metrics.render(&[
             (
                 "sealgate_settle_slots_taken",
                 "Calls whose record is not committed yet",
@@ -179,6 +190,7 @@ impl App {
                 "Calls holding a parallel slot",
                 u64::from(self.slots.taken()),
             ),
-        ])
+        ]));
+        text
     }
 }

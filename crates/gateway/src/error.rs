@@ -137,6 +137,42 @@ pub enum Error {
         /// The provider's prefix.
         provider: String,
     },
+    /// Every deployment of the model is left alone after failures.
+    #[error(
+        "litellm.RateLimitError: No deployments available for selected model, Try again in {seconds} seconds. Passed model={model}."
+    )]
+    NoDeployment {
+        /// The name asked for, cut to 100 characters.
+        model: String,
+        /// Seconds until one may serve again.
+        seconds: u64,
+    },
+    /// Every deployment of the model has as many requests or tokens as it takes.
+    #[error(
+        "litellm.RateLimitError: No deployments available for selected model, {what}. Try again in {seconds} seconds. Passed model={model}."
+    )]
+    DeploymentLimit {
+        /// The name asked for, cut to 100 characters.
+        model: String,
+        /// Which limit.
+        what: &'static str,
+        /// Seconds until one may serve again.
+        seconds: u64,
+    },
+    /// The prompt is longer than any deployment of the model takes.
+    #[error(
+        "litellm.ContextWindowExceededError: the prompt is longer than the context window of every deployment of model={model}."
+    )]
+    ContextWindow {
+        /// The name asked for, cut to 100 characters.
+        model: String,
+    },
+    /// No deployment of the model has the request's tags.
+    #[error("Not allowed to access model due to tags configuration. Passed model={model}.")]
+    NoDeploymentForTags {
+        /// The name asked for, cut to 100 characters.
+        model: String,
+    },
     /// All parallel slots are taken.
     #[error(
         "Rate limit exceeded for gateway. Limit type: max_parallel_requests. Current limit: {limit}, Remaining: 0."
@@ -287,6 +323,24 @@ impl Error {
                 "provider_not_available",
                 Gateway,
             ),
+            Self::NoDeployment { seconds, .. } => Public {
+                retry_after: Some(*seconds),
+                ..p(
+                    429,
+                    "all_deployments_in_cooldown",
+                    "all_deployments_in_cooldown",
+                    Upstream,
+                )
+            },
+            Self::DeploymentLimit { seconds, .. } => Public {
+                retry_after: Some(*seconds),
+                ..p(429, "throttling_error", "deployment_limit", Gateway)
+            },
+            Self::ContextWindow { .. } => p(400, INVALID, "context_length_exceeded", Client),
+            Self::NoDeploymentForTags { .. } => Public {
+                param: Some("None".into()),
+                ..p(401, "auth_error", "no_deployment_for_tags", Client)
+            },
             Self::TooManyParallel { .. } => Public {
                 retry_after: Some(1),
                 ..p(429, "throttling_error", "too_many_parallel", Client)

@@ -52,6 +52,21 @@ fn one_of_each() -> Vec<Error> {
         Error::ProviderNotAvailable {
             provider: "azure".to_owned(),
         },
+        Error::NoDeployment {
+            model: "x".to_owned(),
+            seconds: 5,
+        },
+        Error::DeploymentLimit {
+            model: "x".to_owned(),
+            what: "requests per minute are used up",
+            seconds: 5,
+        },
+        Error::ContextWindow {
+            model: "x".to_owned(),
+        },
+        Error::NoDeploymentForTags {
+            model: "x".to_owned(),
+        },
         Error::TooManyParallel { limit: 100 },
         Error::Overloaded,
         Error::AuditUnavailable,

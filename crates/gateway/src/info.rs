@@ -7,6 +7,7 @@ use crate::app::{App, Snapshot};
 use crate::config::CallbackKind;
 use crate::error::Error;
 use crate::proxy::inspect::percent_decoded;
+use crate::routing;
 use crate::server::reply::{self, Reply};
 
 /// `GET /health/liveness`: this process answers.
@@ -74,23 +75,22 @@ pub(crate) fn readiness_details(app: &App, snapshot: &Snapshot) -> String {
 /// `GET /health`: what is configured. No deployment is called: that would cost money for anybody with a key.
 pub(crate) fn deployments(snapshot: &Snapshot) -> String {
     let (mut healthy, mut unhealthy) = (Vec::new(), Vec::new());
-    for (group, deployment) in snapshot.config.models.deployments() {
-        let entry =
-            serde_json::json!({ "model": group, "model_id": deployment.id, "checked": false });
-        if deployment.built || deployment.mock_response.is_some() {
+    for (group, target) in snapshot.config.models.targets() {
+        let deployment = &target.deployment;
+        let health = routing::health(snapshot, target);
+        let cooling = health["state"] == "cooling_down";
+        let mut entry = serde_json::json!({
+            "model": group, "model_id": deployment.id, "checked": false, "traffic": health,
+        });
+        if cooling {
+            entry["error"] = "left alone for a while after failures".into();
+            unhealthy.push(entry);
+        } else if deployment.built || deployment.mock_response.is_some() {
             healthy.push(entry);
         } else {
-            let mut entry = entry;
-            if let Some(map) = entry.as_object_mut() {
-                map.insert(
-                    "error".into(),
-                    format!(
-                        "provider '{}' is not available in this version",
-                        deployment.provider
-                    )
-                    .into(),
-                );
-            }
+            let provider = &deployment.provider;
+            entry["error"] =
+                format!("provider '{provider}' is not available in this version").into();
             unhealthy.push(entry);
         }
     }

@@ -14,6 +14,7 @@ mod info;
 mod model_info;
 pub mod observe;
 mod proxy;
+mod routing;
 pub mod sandbox;
 pub mod serve;
 mod server;

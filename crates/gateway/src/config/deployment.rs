@@ -140,6 +140,21 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         forward_metadata: params
             .flag("forward_metadata", reading.report)
             .unwrap_or(false),
+        tags: params
+            .texts("tags", reading.report)
+            .into_iter()
+            .map(|(tag, _)| tag.to_owned())
+            .collect(),
+        max_input_tokens: draft.info.whole("max_input_tokens", 1, reading.report),
+        retries: params
+            .count("num_retries", 0, reading.report)
+            .or_else(|| params.count("max_retries", 0, reading.report)),
+        cooldown: params
+            .seconds("cooldown_time", reading.report)
+            .or_else(|| draft.info.seconds("cooldown_time", reading.report)),
+        allowed_fails: params
+            .count("allowed_fails", 0, reading.report)
+            .or_else(|| draft.info.count("allowed_fails", 0, reading.report)),
         capacity: capacity(draft, reading),
         place: entry.place.clone(),
     })

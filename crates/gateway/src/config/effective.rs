@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use policy::router::Settings;
 use policy::{Price, Rate};
 use sha2::{Digest, Sha256};
 
@@ -43,6 +44,7 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.word("log.level", config.log.level);
     out.add("log.debug_fields", config.log.debug_fields);
     limits(config, &mut out);
+    routing(config.models.settings(), &mut out);
     for (group, deployment) in config.models.deployments() {
         self::deployment(group, deployment, &mut out);
     }
@@ -132,6 +134,46 @@ fn limits(config: &Config, out: &mut Lines) {
     }
 }
 
+/// What differs from the router's defaults, and the strategy.
+fn routing(settings: &Settings, out: &mut Lines) {
+    out.add("routing.strategy", settings.strategy.as_str());
+    out.add("routing.retries", settings.retries);
+    out.add("routing.max_fallbacks", settings.max_fallbacks);
+    out.add("routing.cooldown_micros", settings.cooldown);
+    out.add("routing.longest_wait_micros", settings.longest_wait);
+    out.add(
+        "routing.deployment_limits_enforced",
+        settings.enforce_limits,
+    );
+    // Everything else, so that no change of it goes unseen: the digest of the configuration is made of these lines.
+    let debug = format!("{settings:?}");
+    let hash: [u8; 32] = Sha256::digest(debug.as_bytes()).into();
+    let short: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    out.add("routing.all", short);
+    let lists = [
+        ("fallbacks", &settings.fallbacks),
+        (
+            "context_window_fallbacks",
+            &settings.context_window_fallbacks,
+        ),
+        (
+            "content_policy_fallbacks",
+            &settings.content_policy_fallbacks,
+        ),
+    ];
+    for (key, lists) in lists {
+        for (group, names) in lists.iter() {
+            out.add(&format!("routing.{key}.{group}"), names.join(", "));
+        }
+    }
+    if !settings.default_fallbacks.is_empty() {
+        out.add(
+            "routing.default_fallbacks",
+            settings.default_fallbacks.join(", "),
+        );
+    }
+}
+
 fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
     let path = format!("models.{group}.{}", deployment.id);
     let model = match &deployment.upstream_model {
@@ -172,6 +214,18 @@ fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
         &format!("{path}.max_parallel"),
         optional(deployment.max_parallel),
     );
+    out.add(&format!("{path}.tags"), deployment.tags.join(", "));
+    out.add(
+        &format!("{path}.max_input_tokens"),
+        optional(deployment.max_input_tokens),
+    );
+    out.add(&format!("{path}.retries"), optional(deployment.retries));
+    out.add(
+        &format!("{path}.allowed_fails"),
+        optional(deployment.allowed_fails),
+    );
+    let cooldown = deployment.cooldown.map(|time| format!("{time:?}"));
+    out.add(&format!("{path}.cooldown"), optional(cooldown));
     out.add(&format!("{path}.rpm"), optional(deployment.capacity.rpm));
     out.add(&format!("{path}.tpm"), optional(deployment.capacity.tpm));
     out.add(

@@ -206,34 +206,6 @@ pub(super) fn metrics_need_key(litellm: &Section<'_>, report: &mut Report) -> bo
     needed
 }
 
-/// `routing_strategy`: one is built, the others fall back to it.
-pub(super) fn routing_strategy(router: &Section<'_>, report: &mut Report) {
-    const KEY: &str = "routing_strategy";
-    const OTHERS: [&str; 7] = [
-        "least-busy",
-        "latency-based-routing",
-        "cost-based-routing",
-        "usage-based-routing",
-        "usage-based-routing-v2",
-        "provider-budget-routing",
-        "auto-router",
-    ];
-    let Some(strategy) = router.text(KEY, report) else {
-        return;
-    };
-    let (place, path) = (router.place_of(KEY), router.path_of(KEY));
-    if OTHERS.contains(&strategy) {
-        let message = "this strategy is not built; simple-shuffle is used";
-        report.note(Severity::Warning, &place, &path, message);
-    } else if strategy != "simple-shuffle" {
-        let known = OTHERS.into_iter().chain(["simple-shuffle"]);
-        match super::suggest::nearest(strategy, known) {
-            Some(meant) => report.misspelt(&place, &path, "unknown routing strategy", meant),
-            None => report.problem(&place, &path, "unknown routing strategy"),
-        }
-    }
-}
-
 /// What databases the environment and the command line name: said, not used.
 pub(super) fn unused_stores(
     general: &Section<'_>,

@@ -20,6 +20,7 @@ mod problems;
 mod reader;
 mod references;
 mod render;
+mod routing;
 mod sealgate;
 mod secrets;
 mod states;
@@ -294,8 +295,10 @@ fn build(
         egress: &mut own.egress,
         report,
     };
-    let models = models::read(root, &router, &mut reading);
-    general::routing_strategy(&router, report);
+    let routing = routing::read(root, &router, &litellm, &table, reading.report);
+    let models = models::read(root, &router, routing, &mut reading);
+    let known = |name: &str| models.knows(name);
+    routing::check_names(models.settings(), &router, &litellm, known, report);
     general::unused_stores(&general, overrides, variables, report);
     let guardrails = guardrails::read(root, &table, report);
     let callbacks = callbacks::read(&litellm, variables, report);

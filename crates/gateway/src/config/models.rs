@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Price, Router, RouterBuilder, Secret, Target};
+use policy::router::{Settings, TargetLimits};
+use policy::{Price, Rate, Router, RouterBuilder, Secret, Target};
 
 use super::deployment::{self, Draft};
 use super::egress::Egress;
@@ -63,7 +64,17 @@ pub struct Deployment {
     pub additional_drop_params: Vec<String>,
     /// Whether gateway fields such as `metadata` are forwarded to it.
     pub forward_metadata: bool,
-    /// Tokens and requests a minute as configured; read, not enforced yet.
+    /// Tags by which requests choose it.
+    pub tags: Vec<String>,
+    /// Longest prompt in tokens.
+    pub max_input_tokens: Option<u64>,
+    /// Repetitions after a failure; wins over the router's number.
+    pub retries: Option<u32>,
+    /// How long it is left alone after failures; wins over the router's time.
+    pub cooldown: Option<Duration>,
+    /// Failures in a minute that do not cool it down; wins over the router's number.
+    pub allowed_fails: Option<u32>,
+    /// Tokens and requests a minute as configured.
     pub(super) capacity: Capacity,
     /// Where its entry stands.
     pub(super) place: Place,
@@ -148,6 +159,7 @@ pub(super) struct Reading<'r> {
 pub(super) fn read(
     root: &Section<'_>,
     router: &Section<'_>,
+    settings: Settings,
     reading: &mut Reading<'_>,
 ) -> Router<Arc<Deployment>> {
     let credentials = credentials(root, reading);
@@ -164,19 +176,41 @@ pub(super) fn read(
     unique_ids(&mut drafts, reading.report);
     let weights = weights(&drafts);
     let mut builder = RouterBuilder::default();
+    let enforce = settings.enforce_limits;
+    let parallel = router.count("default_max_parallel_requests", 1, reading.report);
     for (mut deployment, weight) in drafts.into_iter().zip(weights) {
         deployment.weight = weight;
         let group = deployment.group.clone();
-        let order = deployment.order;
-        let target = Target {
-            deployment: Arc::new(deployment),
-            weight,
-            order,
-        };
-        builder.deployment(&group, target);
+        builder.deployment(&group, target(deployment, enforce, parallel));
     }
+    builder.settings(settings);
     aliases(router, &mut builder, reading.report);
     builder.build()
+}
+
+/// A deployment as the router sees it.
+fn target(deployment: Deployment, enforce: bool, parallel: Option<u32>) -> Target<Arc<Deployment>> {
+    let price = deployment.price;
+    let both = price.input.zip(price.output);
+    Target {
+        weight: deployment.weight,
+        order: deployment.order,
+        limits: TargetLimits {
+            parallel: deployment.max_parallel.or(parallel),
+            rpm: deployment.capacity.rpm.filter(|_| enforce),
+            tpm: deployment.capacity.tpm.filter(|_| enforce),
+        },
+        tags: deployment.tags.clone(),
+        // Embeddings have an input price only.
+        price: both
+            .map(|(input, output)| input.pico().saturating_add(output.pico()))
+            .or(price.input.map(Rate::pico)),
+        max_input: deployment.max_input_tokens,
+        retries: deployment.retries,
+        cooldown: deployment.cooldown.map(super::routing::micros),
+        allowed_fails: deployment.allowed_fails,
+        ..Target::new(Arc::new(deployment))
+    }
 }
 
 /// Values of `credential_list` by name.

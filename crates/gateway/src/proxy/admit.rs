@@ -1,22 +1,17 @@
 //! Stage 3: may this caller do that, where does it go, and which checks does it select.
 
-use std::sync::Arc;
-
-use llm::protocol::Protocol;
+use http::HeaderMap;
 use llm::provider::Route;
 use llm::scan::{Kind, Node};
-use policy::{Caller, Rejection, RouteError};
+use policy::Caller;
 
-use super::answer::not_served;
 use super::facts::Destination;
 use super::inspect::Request;
 use super::stored::{Stored, not_continued};
 use crate::app::Snapshot;
 use crate::checks::Selected;
-use crate::config::{Deployment, Mode};
 use crate::error::Error;
-use crate::ids;
-use crate::upstream::render;
+use crate::routing::{self, Permits, Selectors};
 
 /// A request that may go on: the caller, the destination and the selected checks.
 pub(crate) struct Admitted {
@@ -26,24 +21,26 @@ pub(crate) struct Admitted {
     pub(crate) selected: Selected,
 }
 
-/// Decides about a request. Only the model name and the selectors that add checks are read from the body.
+/// Decides about a request. Of the body only the model's name is read, the selectors that add
+/// checks, and those that narrow the way ([`Selectors`]).
 ///
 /// # Errors
 /// Unknown model, provider or check not available, unknown guardrail.
 pub(crate) fn admit(
     snapshot: &Snapshot,
     route_name: &'static str,
+    headers: &HeaderMap,
     caller: Caller,
     request: Request,
 ) -> Result<Admitted, Error> {
-    let destination = match &request.stored {
-        Some(stored) => pinned(snapshot, &request, stored)?,
-        None => {
-            let model = request.model.as_deref();
-            destination(snapshot, request.protocol, route_name, model)?
-        }
-    };
     let named = guardrail_names(request.body.member("guardrails"))?;
+    let selectors = Selectors::read(snapshot, &request, headers);
+    // Every caller there is may use every model.
+    let permits: Permits = None;
+    let destination = match &request.stored {
+        Some(stored) => pinned(snapshot, route_name, &request, stored, selectors)?,
+        None => routing::begin(snapshot, route_name, &request, selectors, permits)?,
+    };
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     Ok(Admitted {
         caller,
@@ -54,7 +51,13 @@ pub(crate) fn admit(
 }
 
 /// The deployment that holds what the request refers to; no other one can serve it.
-fn pinned(snapshot: &Snapshot, request: &Request, stored: &Stored) -> Result<Destination, Error> {
+fn pinned(
+    snapshot: &Snapshot,
+    route: &'static str,
+    request: &Request,
+    stored: &Stored,
+    selectors: Selectors,
+) -> Result<Destination, Error> {
     let unknown = || match request.protocol.is_stored() {
         true => Error::NoSuchResponse,
         false => not_continued(),
@@ -69,100 +72,17 @@ fn pinned(snapshot: &Snapshot, request: &Request, stored: &Stored) -> Result<Des
         return Err(unknown());
     }
     let requested = request.model.as_deref().unwrap_or(group);
-    let wildcard = match models.choose(requested, 0, |_: &Arc<Deployment>| None) {
-        Ok(choice) if choice.group == group => choice.wildcard,
-        // The model is another one than the one that made the response.
-        _ if request.model.is_some() => return Err(not_continued()),
-        _ => None,
-    };
-    Ok(Destination {
-        requested: Arc::from(requested),
-        group: Arc::from(group),
-        wildcard: wildcard.is_some(),
-        upstream_model: deployment
-            .upstream_model
-            .name(wildcard.as_deref())
-            .into_owned(),
-        considered: vec![(deployment.id.clone(), None)],
-        deployment: deployment.clone(),
-    })
-}
-
-fn destination(
-    snapshot: &Snapshot,
-    protocol: Protocol,
-    route_name: &'static str,
-    model: Option<&str>,
-) -> Result<Destination, Error> {
-    let unknown = |model: &str| Error::UnknownModel {
-        route: route_name,
-        model: model.chars().take(100).collect(),
-    };
-    let model = model.ok_or_else(|| unknown("None"))?;
-    let draw = ids::random_u64().map_err(|_| Error::Internal)?;
-    let judge = |deployment: &Arc<Deployment>| {
-        if !deployment.built && deployment.mock_response.is_none() {
-            return Some(Rejection::ProviderNotBuilt);
-        }
-        let fits = match deployment.mode {
-            Mode::Any => true,
-            Mode::Chat => !matches!(protocol, Protocol::Embeddings | Protocol::Moderations),
-            Mode::Embedding => protocol == Protocol::Embeddings,
-            Mode::Completion => protocol == Protocol::Completions,
-            Mode::Responses => protocol == Protocol::Responses,
-            Mode::Moderation => protocol == Protocol::Moderations,
-            Mode::Other => false,
-        };
-        let fits = fits && render::serves(protocol, deployment);
-        (!fits).then_some(Rejection::OtherMode)
-    };
-    let choice =
-        snapshot
-            .config
-            .models
-            .choose(model, draw, judge)
-            .map_err(|error| match error {
-                RouteError::NoneUsable(Rejection::ProviderNotBuilt) => {
-                    Error::ProviderNotAvailable {
-                        provider: provider_of(snapshot, model),
-                    }
-                }
-                RouteError::NoneUsable(Rejection::OtherMode) => {
-                    not_served(&provider_of(snapshot, model), protocol)
-                }
-                RouteError::UnknownModel | RouteError::NoneUsable(_) => unknown(model),
-            })?;
-    let deployment = choice.deployment.clone();
-    Ok(Destination {
-        requested: Arc::from(model),
-        group: Arc::from(choice.group),
-        wildcard: choice.wildcard.is_some(),
-        upstream_model: deployment
-            .upstream_model
-            .name(choice.wildcard.as_deref())
-            .into_owned(),
-        considered: choice
-            .considered
-            .iter()
-            .map(|seen| {
-                (
-                    seen.deployment.id.clone(),
-                    seen.rejected.map(Rejection::as_str),
-                )
-            })
-            .collect(),
-        deployment,
-    })
-}
-
-fn provider_of(snapshot: &Snapshot, model: &str) -> String {
-    let found = snapshot
-        .config
-        .models
-        .choose(model, 0, |_: &Arc<Deployment>| None);
-    found.map_or_else(
-        |_| "unknown".to_owned(),
-        |choice| choice.deployment.provider.clone(),
+    // The model must be the one that made the response.
+    if models.group_of(requested) != Some(group) {
+        return Err(not_continued());
+    }
+    routing::begin_at(
+        snapshot,
+        route,
+        request,
+        requested,
+        &deployment.id,
+        selectors,
     )
 }
 

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
 use llm::openai::{mock, stream::Head};
-use llm::protocol::{self, IdMap, Protocol};
+use llm::protocol::{self, Family, IdMap, Protocol};
 use llm::translate::{self, AnswerError};
 use llm::usage::{Usage, UsageError};
 use llm::{anthropic, completions, responses};
 
+use super::call::Call;
 use super::channels::{Blocked, Channels};
 use super::coverage::Delivery;
 use super::facts::{AskedTool, End, Facts, UsageSource};
@@ -20,16 +21,25 @@ use crate::digest::Purpose;
 use crate::error::Error;
 use crate::server::read::{self, Patience, ReadError};
 use crate::server::reply::{self, Reply};
-use crate::upstream::forward::{Forwarded, Source};
+use crate::upstream::forward::{Forwarded, Source, Unanswered};
+
+/// What the answer stage gives.
+pub(crate) enum Answered {
+    /// The client's answer, an error included; the call is settled or its stream settles it.
+    Reply(Reply),
+    /// The provider's answer is none, and nothing was delivered: the router decides whether there is another attempt.
+    Failed(Box<Unanswered>, Error),
+}
 
 /// Turns the provider's answer into the client's.
-pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
+pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     if forwarded.request.body.stream() {
         return stream::answer(forwarded).await;
     }
     let Forwarded {
         mut call,
         request,
+        edited,
         selected,
         source,
         back,
@@ -37,8 +47,9 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     } = forwarded;
     let family = request.protocol.family();
     let Some(facts) = call.facts() else {
-        return reply::error_in(family, &Error::Internal, None);
+        return Answered::Reply(reply::error_in(family, &Error::Internal, None));
     };
+    let from_provider = matches!(source, Source::Provider(_));
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let relayed = match &source {
         Source::Provider(response) => headers::relayed(response.headers()),
@@ -101,16 +112,37 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
                 && let Err(error) = receipt.await
             {
                 tracing::error!(%error, %id, "the record was not committed before the answer");
-                return reply::error_in(family, &Error::AuditUnavailable, Some(&id.to_string()));
+                let id = Some(id.to_string());
+                let reply = reply::error_in(family, &Error::AuditUnavailable, id.as_deref());
+                return Answered::Reply(reply);
             }
-            response
+            Answered::Reply(response)
+        }
+        Err(Failure::Error(error)) if from_provider => {
+            let unanswered = Unanswered {
+                call,
+                request,
+                edited,
+                selected,
+            };
+            Answered::Failed(Box::new(unanswered), error)
         }
         Err(failure) => {
             let (error, end) = failure.parts();
-            drop(call.finish(end, error.public().status.as_u16()));
-            reply::error_in(family, &error, Some(&id.to_string()))
+            Answered::Reply(refusal(call, family, &error, end))
         }
     }
+}
+
+/// Ends a call with an error and says how many attempts it took.
+pub(crate) fn refusal(call: Call, family: Family, error: &Error, end: End) -> Reply {
+    let id = call.facts().map(|facts| facts.id.to_string());
+    let mut reply = reply::error_in(family, error, id.as_deref());
+    if let Some(facts) = call.facts() {
+        headers::route(reply.headers_mut(), facts);
+    }
+    drop(call.finish(end, error.public().status.as_u16()));
+    reply
 }
 
 enum Failure {
@@ -185,7 +217,7 @@ fn inspect_answer(
             arguments: call.arguments.into_owned(),
         });
     }
-    let mut edits = answer.rename_model(&facts.destination.requested);
+    let mut edits = answer.rename_model(&facts.destination.served_as);
     if let Some(ids) = ids {
         answer.rename_ids(&mut edits, &ids);
     }
@@ -264,7 +296,7 @@ pub(crate) fn head(request: &inspect::Request, facts: &Facts) -> Head {
     Head {
         id: format!("{prefix}{}", facts.id),
         created: u64::try_from(facts.arrival.micros() / 1_000_000).unwrap_or(0),
-        model: facts.destination.requested.to_string(),
+        model: facts.destination.served_as.to_string(),
     }
 }
 

@@ -10,11 +10,14 @@ use super::coverage::Entry;
 use crate::app::Snapshot;
 use crate::config::Deployment;
 use crate::digest::Digest;
+use crate::routing::Way;
 
-/// Where a call goes, decided at admission.
+/// Where a call goes, decided at admission and again after each failed attempt.
 pub(crate) struct Destination {
     /// Model name as the client wrote it.
     pub(crate) requested: Arc<str>,
+    /// Model name in the answer: the one asked for, after a fallback the provider's.
+    pub(crate) served_as: Arc<str>,
     /// The group's name is a pattern, so `requested` and `upstream_model` are partly the client's free text.
     pub(crate) wildcard: bool,
     /// The model group that serves.
@@ -23,8 +26,19 @@ pub(crate) struct Destination {
     pub(crate) deployment: Arc<Deployment>,
     /// Model name at the provider.
     pub(crate) upstream_model: String,
-    /// Deployments looked at, with the reason each other one was rejected.
-    pub(crate) considered: Vec<(String, Option<&'static str>)>,
+    /// Deployments looked at.
+    pub(crate) considered: Vec<Considered>,
+    /// The call's way through the deployments and its place at the present one.
+    pub(crate) way: Option<Box<Way>>,
+}
+
+/// One deployment that was looked at.
+pub(crate) struct Considered {
+    pub(crate) id: String,
+    /// Its model group.
+    pub(crate) group: String,
+    /// Why it does not serve; nothing for the one that does.
+    pub(crate) rejected: Option<&'static str>,
 }
 
 /// Labels a client chose, already digested.
@@ -44,11 +58,35 @@ pub(crate) struct AskedTool {
 /// One attempt at a provider.
 pub(crate) struct Attempt {
     pub(crate) deployment: String,
+    /// Its model group.
+    pub(crate) group: Arc<str>,
+    /// Digest of the bytes that were sent to it.
+    pub(crate) sent: Digest,
+    /// Microseconds waited before it.
+    pub(crate) waited: u64,
+    /// What it used although it failed, estimated: tokens of the prompt and their cost.
+    pub(crate) wasted: Option<Wasted>,
     /// Status of the provider, 0 when there was none.
     pub(crate) status: u16,
     pub(crate) micros: u64,
     /// Stable code of the failure.
     pub(crate) error: Option<&'static str>,
+}
+
+/// What a failed attempt used: the provider had taken the prompt, and may charge for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Wasted {
+    /// Tokens of the prompt, estimated.
+    pub(crate) tokens: u64,
+    /// Their cost in micro-USD, where the price is known.
+    pub(crate) micro_usd: Option<i64>,
+}
+
+impl Attempt {
+    /// Tokens that a failed attempt used.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.wasted.map_or(0, |wasted| wasted.tokens)
+    }
 }
 
 /// Microseconds from arrival to the end of each stage; 0 when a stage was not reached.

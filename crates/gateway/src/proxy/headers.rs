@@ -10,12 +10,14 @@ use llm::protocol::{Family, Protocol};
 use super::answer;
 use super::facts::Facts;
 use crate::app::App;
+use crate::routing::{self, Way};
 use crate::server::reply::{CALL_ID, CAPSULE};
 
 const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-sealgate-attempts");
 const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
 /// Members that were left out because the provider does not know them.
 const DROPPED: HeaderName = HeaderName::from_static("x-sealgate-dropped-params");
@@ -70,8 +72,7 @@ pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
         }
         None => put(MODEL_ID, deployment),
     }
-    headers.insert(RETRIES, HeaderValue::from_static("0"));
-    headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+    route(headers, facts);
     if !facts.dropped_params.is_empty()
         && let Ok(value) = HeaderValue::from_str(&facts.dropped_params.join(","))
     {
@@ -79,6 +80,22 @@ pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
     }
     if let Some(names) = answer::applied(facts) {
         headers.insert(GUARDRAILS, names);
+    }
+}
+
+/// Adds how many attempts and groups the answer took, and which, when there was more than one.
+pub(crate) fn route(headers: &mut HeaderMap, facts: &Facts) {
+    let way = facts.destination.way.as_deref();
+    for (name, count) in [
+        (RETRIES, way.map_or(0, Way::retries)),
+        (FALLBACKS, way.map_or(0, Way::fallbacks)),
+    ] {
+        headers.insert(name, HeaderValue::from(count));
+    }
+    if let Some(attempts) = routing::attempts(facts)
+        && let Ok(value) = HeaderValue::from_str(&attempts)
+    {
+        headers.insert(ATTEMPTS, value);
     }
 }
 

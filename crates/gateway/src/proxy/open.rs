@@ -154,11 +154,13 @@ fn facts(
         tenant: admitted.caller.tenant().to_owned(),
         destination: super::facts::Destination {
             requested: admitted.destination.requested.clone(),
+            served_as: admitted.destination.served_as.clone(),
             group: admitted.destination.group.clone(),
             wildcard: admitted.destination.wildcard,
             deployment: admitted.destination.deployment.clone(),
             upstream_model: String::new(),
             considered: Vec::new(),
+            way: None,
         },
         labels: Labels {
             user: request.body.user().as_deref().map(label),

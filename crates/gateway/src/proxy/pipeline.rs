@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use llm::protocol::Family;
 use policy::route::Route;
 
+use super::answer::Answered;
 use super::open::Opened;
 use super::{admit, answer, authenticate, inspect, open, reserve};
 use crate::app::App;
@@ -59,7 +60,7 @@ pub(crate) async fn run(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    let admitted = match admit::admit(&snapshot, name, caller, request) {
+    let admitted = match admit::admit(&snapshot, name, &head.headers, caller, request) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(error),
     };
@@ -75,6 +76,14 @@ pub(crate) async fn run(
         }
         Err(error) => return refuse(error),
     };
-    let forwarded = forward::forward(checked).await;
-    answer::answer(forwarded).await
+    let mut forwarded = forward::forward(checked).await;
+    loop {
+        match answer::answer(forwarded).await {
+            Answered::Reply(reply) => return reply,
+            // Nothing was delivered: another deployment may answer.
+            Answered::Failed(unanswered, error) => {
+                forwarded = forward::again(*unanswered, error).await;
+            }
+        }
+    }
 }

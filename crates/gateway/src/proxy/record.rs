@@ -126,16 +126,13 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
 
 fn reasoning(facts: &Facts) -> Reasoning {
     let destination = &facts.destination;
-    let options = destination
-        .considered
-        .iter()
-        .map(|(id, rejected)| DecisionOption {
-            id: id.clone(),
-            description: id.clone(),
-            selected: rejected.is_none(),
-            rejection_reason: rejected.unwrap_or_default().to_owned(),
-            ..DecisionOption::default()
-        });
+    let options = destination.considered.iter().map(|seen| DecisionOption {
+        id: seen.id.clone(),
+        description: format!("{} of model group {}", seen.id, seen.group),
+        selected: seen.rejected.is_none(),
+        rejection_reason: seen.rejected.unwrap_or_default().to_owned(),
+        ..DecisionOption::default()
+    });
     Reasoning {
         analysis: "chosen by the router".to_owned(),
         options: options.collect(),
@@ -172,14 +169,28 @@ fn authority(facts: &Facts, end: &End) -> Authority {
 fn execution(facts: &Facts, end: &End, cost: &Cost, digests: &DigestKey, micros: u64) -> Execution {
     let mut arguments = Object::new();
     arguments.insert("model", shown(facts, &facts.destination.upstream_model));
+    let several = facts.attempts.len() > 1;
     let attempts = facts.attempts.iter().map(|attempt| {
         let mut object = Object::new();
         object.insert("deployment", attempt.deployment.as_str());
         if let Some(error) = attempt.error {
             object.insert("error", error);
         }
+        object.insert("group", attempt.group.as_ref());
         object.insert("micros", attempt.micros);
+        if several {
+            object.insert("sent_digest", attempt.sent.hex());
+        }
         object.insert("status", u64::from(attempt.status));
+        if attempt.waited > 0 {
+            object.insert("waited_micros", attempt.waited);
+        }
+        if let Some(wasted) = attempt.wasted {
+            if let Some(cost) = wasted.micro_usd {
+                object.insert("wasted_cost_micro_usd", cost);
+            }
+            object.insert("wasted_tokens", wasted.tokens);
+        }
         Value::Object(object)
     });
     let mut result = Object::new();

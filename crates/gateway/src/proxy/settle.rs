@@ -5,15 +5,16 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use capsule::Draft;
-use policy::{Billed, Cost, CostSource};
+use policy::{Billed, Cost, CostSource, MicroUsd};
 use store::spend::{Spend, Status};
 
 use super::call::OpenCall;
-use super::facts::{End, Facts, UsageSource};
+use super::facts::{End, Facts, UsageSource, Wasted};
 use super::record;
 use crate::app::App;
 use crate::observe::access::{Debug, Line};
 use crate::observe::metrics::{ModelLabels, RequestLabels};
+use crate::routing;
 
 /// A dropped call on its way to the settler.
 type Dropped = (Arc<App>, Box<OpenCall>);
@@ -81,7 +82,8 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
         ..
     } = open;
     estimate_missing_usage(&mut facts, end);
-    let cost = cost(&facts);
+    routing::learn(&mut facts, end);
+    let cost = with_wasted(cost(&facts), &mut facts);
     let capsule = record::build(
         &facts,
         end,
@@ -118,6 +120,26 @@ fn estimate_missing_usage(facts: &mut Facts, end: &End) {
     facts.usage.input = facts.sent_text_bytes.div_ceil(4);
     facts.usage.output = facts.delivered_text_bytes.div_ceil(4);
     facts.usage_source = UsageSource::Estimated;
+}
+
+/// Adds what failed attempts used: they may be charged for, and the record says that the numbers are estimated.
+fn with_wasted(cost: Cost, facts: &mut Facts) -> Cost {
+    let wasted: Vec<Wasted> = facts.attempts.iter().filter_map(|a| a.wasted).collect();
+    if wasted.is_empty() {
+        return cost;
+    }
+    let tokens = wasted.iter().map(|wasted| wasted.tokens);
+    facts.usage.input = tokens.fold(facts.usage.input, u64::saturating_add);
+    facts.usage_source = UsageSource::Estimated;
+    let mut total = cost;
+    for amount in wasted.iter().filter_map(|wasted| wasted.micro_usd) {
+        let so_far = total.amount.map_or(0, MicroUsd::micro);
+        total = Cost {
+            amount: Some(MicroUsd::new(so_far.saturating_add(amount))),
+            source: CostSource::Deployment,
+        };
+    }
+    total
 }
 
 fn cost(facts: &Facts) -> Cost {

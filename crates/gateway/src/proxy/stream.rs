@@ -18,7 +18,7 @@ use llm::sse::{Frame, Framer, SseLimits};
 use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::answer::{head, mocked_stream, untranslated};
+use super::answer::{Answered, head, mocked_stream, refusal, untranslated};
 use super::channels::Channels;
 use super::coverage::Delivery;
 use super::events::{Events, Step};
@@ -28,18 +28,19 @@ use crate::config::ContentMode;
 use crate::error::Error;
 use crate::proxy::call::Call;
 use crate::server::body::Body;
-use crate::server::reply::{self, Reply};
-use crate::upstream::forward::{Forwarded, Source, secrets};
+use crate::server::reply;
+use crate::upstream::forward::{Forwarded, Source, Unanswered, secrets};
 use crate::upstream::link::RelayBody;
 
 /// Largest piece handed to the client at once; more waits for the next write.
 const LARGEST_WRITE: usize = 64 * 1024;
 
 /// Answers a streaming call. Before the first event an error still has a status of its own.
-pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
+pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     let Forwarded {
         call,
         request,
+        edited,
         selected,
         source,
         back,
@@ -47,17 +48,17 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     } = forwarded;
     let family = request.protocol.family();
     let Some(facts) = call.facts() else {
-        return reply::error_in(family, &Error::Internal, None);
+        return Answered::Reply(reply::error_in(family, &Error::Internal, None));
     };
     let (id, snapshot) = (facts.id, facts.snapshot.clone());
     let limits = &snapshot.config.limits;
     let (source, relayed) = match source {
-        Source::Failed(error) => return failed(family, call, id, &error),
+        Source::Failed(error) => return failed(call, family, &error),
         Source::Mock(text) => match mocked_stream(&request, facts, &text) {
             Ok(frames) => (Input::Ready(frames.into()), http::HeaderMap::new()),
-            Err(error) => return failed(family, call, id, &error),
+            Err(error) => return failed(call, family, &error),
         },
-        Source::Estimate => return failed(family, call, id, &Error::Internal),
+        Source::Estimate => return failed(call, family, &Error::Internal),
         Source::Provider(response) => {
             let relayed = headers::relayed(response.headers());
             (Input::Provider(response.into_body()), relayed)
@@ -73,7 +74,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
     let protocol = protocol::stream(
         request.protocol,
         StreamOptions {
-            model: &facts.destination.requested,
+            model: &facts.destination.served_as,
             include_usage: request.body.include_usage(),
             edits: channels.edits(),
             limits: snapshot.scan,
@@ -113,10 +114,22 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         )),
         cut,
         taken: (0, limits.max_response_bytes),
+        begun: false,
         failed_early: None,
     };
-    if let Some(error) = stream.begin().await {
-        return reply::error_in(family, &error, Some(&id.to_string()));
+    if let Some((error, call)) = stream.begin().await {
+        return match call {
+            Some(call) => {
+                let unanswered = Unanswered {
+                    call,
+                    request,
+                    edited,
+                    selected,
+                };
+                Answered::Failed(Box::new(unanswered), error)
+            }
+            None => Answered::Reply(reply::error_in(family, &error, Some(&id.to_string()))),
+        };
     }
     let (mut head, ()) = response.into_parts();
     head.status = StatusCode::OK;
@@ -130,14 +143,13 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Reply {
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
     reply::security(&mut head.headers);
     head.headers.extend(relayed);
-    Response::from_parts(head, Body::Stream(Box::new(stream)))
+    Answered::Reply(Response::from_parts(head, Body::Stream(Box::new(stream))))
 }
 
 /// Nothing was delivered: the error has a status of its own.
-fn failed(family: Family, call: Call, id: capsule::Id, error: &Error) -> Reply {
-    let public = error.public();
-    drop(call.finish(End::Failed(public.code), public.status.as_u16()));
-    reply::error_in(family, error, Some(&id.to_string()))
+fn failed(call: Call, family: Family, error: &Error) -> Answered {
+    let end = End::Failed(error.public().code);
+    Answered::Reply(refusal(call, family, error, end))
 }
 
 fn sse_limits(max_event: usize) -> SseLimits {
@@ -177,13 +189,15 @@ pub(crate) struct StreamBody {
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Bytes taken from the provider, and how many there may be.
     taken: (usize, usize),
-    /// Set when the call failed before anything was delivered.
-    failed_early: Option<Error>,
+    /// The head has gone out, or is about to: from here on there is no other attempt.
+    begun: bool,
+    /// Set when the call failed before anything was delivered; with the call where another attempt is possible.
+    failed_early: Option<(Error, Option<Call>)>,
 }
 
 impl StreamBody {
     /// Waits for the first event, an error, or one keep-alive interval. An error before the first event is returned.
-    async fn begin(&mut self) -> Option<Error> {
+    async fn begin(&mut self) -> Option<(Error, Option<Call>)> {
         let limit = self.keep_alive;
         let first = poll_fn(|cx| {
             loop {
@@ -200,6 +214,7 @@ impl StreamBody {
         if waited.is_err() {
             tracing::debug!("no event within the keep-alive interval; sending the head");
         }
+        self.begun = true;
         self.failed_early.take()
     }
 
@@ -418,10 +433,15 @@ impl StreamBody {
         let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else {
             return;
         };
+        if !self.begun && !events.has_delivered() && matches!(end, End::Failed(_)) {
+            // Nothing of it was shown: what was learned of the answer goes with it.
+            self.failed_early = Some((error.clone(), Some(call)));
+            return;
+        }
         let id = call.facts().map(|facts| facts.id.to_string());
         let public = error.public();
         let mut status = public.status.as_u16();
-        if events.has_delivered() {
+        if events.has_delivered() || self.begun {
             status = 200;
             let failure = Failure {
                 envelope: &error.body_in(self.family, id.as_deref()),
@@ -433,7 +453,7 @@ impl StreamBody {
             self.out.clear();
             // Not empty, so that the waiting head sees that something happened.
             self.out.push(b'\n');
-            self.failed_early = Some(error.clone());
+            self.failed_early = Some((error.clone(), None));
         }
         events.report(&mut call);
         drop(call.finish(end, status));

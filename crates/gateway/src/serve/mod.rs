@@ -9,7 +9,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::{Clock, Ledger, LedgerError};
 use tokio::net::TcpListener;
@@ -128,7 +128,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         .map(Arc::new);
     let drain = config.limits.drain_timeout + AFTER_CUT;
     let upstream = Upstream::new(config.egress.clone(), config.limits.connect_timeout);
-    let snapshot = snapshot(config)?;
+    let snapshot = snapshot(config, None)?;
     let (access, access_thread) = match access_log {
         Some(sink) => AccessLog::start(sink)
             .map(|(log, thread)| (log, Some(thread)))
@@ -221,7 +221,15 @@ fn ledger_info(ledger: &Ledger, digests: &DigestKey, config: &Config) -> LedgerI
 }
 
 /// Builds what a configuration implies.
-pub(crate) fn snapshot(config: Config) -> Result<Snapshot, SnapshotError> {
+pub(crate) fn snapshot(
+    mut config: Config,
+    previous: Option<&Snapshot>,
+) -> Result<Snapshot, SnapshotError> {
+    if let Some(previous) = previous {
+        config
+            .models
+            .inherit(&previous.config.models, |deployment| &deployment.id);
+    }
     let checks = Checks::build(&config)?;
     let digest_hex = config
         .digest
@@ -240,6 +248,7 @@ pub(crate) fn snapshot(config: Config) -> Result<Snapshot, SnapshotError> {
         checks,
         digest_hex: Arc::from(digest_hex),
         scan,
+        epoch: previous.map_or_else(Instant::now, |previous| previous.epoch),
         prepared: prepared::prepare_all(&config)?,
         config,
     })

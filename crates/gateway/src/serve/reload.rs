@@ -49,7 +49,7 @@ pub(super) async fn reload(
     if old.config.limits.settle_slots != config.limits.settle_slots {
         restart.push("limits.settle_slots".to_owned());
     }
-    let new = Arc::new(super::snapshot(config)?);
+    let new = Arc::new(super::snapshot(config, Some(&old))?);
     system::seal_configuration(app, &new, "reload")
         .await
         .map_err(ReloadError::Record)?;

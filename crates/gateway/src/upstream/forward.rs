@@ -14,9 +14,11 @@ use crate::config::Deployment;
 use crate::digest::Purpose;
 use crate::error::Error;
 use crate::proxy::call::Call;
-use crate::proxy::facts::{Attempt, End};
+use crate::proxy::check::Edited;
+use crate::proxy::facts::{Attempt, End, Facts, Wasted};
 use crate::proxy::inspect;
 use crate::proxy::open::Checked;
+use crate::routing;
 use crate::server::read::{self, Patience};
 use crate::upstream::client::SendError;
 use crate::upstream::link::RelayBody;
@@ -34,10 +36,20 @@ const ERROR_BODY: Patience = Patience {
 /// Longest `retry-after` that is passed on, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 3600;
 
+/// A checked call that has no answer yet: what every attempt is made of. A repetition or a fallback sends what the checks
+/// left, because nothing else is here.
+pub(crate) struct Unanswered {
+    pub(crate) call: Call,
+    pub(crate) request: inspect::Request,
+    pub(crate) edited: Edited,
+    pub(crate) selected: Selected,
+}
+
 /// A call that has been sent, with the provider's answer so far.
 pub(crate) struct Forwarded {
     pub(crate) call: Call,
     pub(crate) request: inspect::Request,
+    pub(crate) edited: Edited,
     pub(crate) selected: Selected,
     pub(crate) source: Source,
     /// How the provider's answer becomes the client's; `None` where both speak the same format.
@@ -54,41 +66,90 @@ pub(crate) enum Source {
     Mock(String),
     /// A count of tokens, made here because the provider has no way to ask: nothing was sent.
     Estimate,
-    /// No answer.
+    /// No answer, and no further attempt.
     Failed(Error),
 }
 
-/// Sends the checked body to the deployment and waits for the head of the answer.
+/// What an attempt brought.
+type Attempted = Result<(Source, Option<Back>, Instant), Error>;
+
+/// Sends the checked body to the call's deployment and waits for the head of the answer; after a failure to the next one
+/// that the router names.
 pub(crate) async fn forward(checked: Checked) -> Forwarded {
-    let (mut call, request, edited, selected) = checked.into_parts();
-    let Some(facts) = call.facts() else {
-        return fail(call, request, selected, Error::Internal);
+    let (call, request, edited, selected) = checked.into_parts();
+    let unanswered = Unanswered {
+        call,
+        request,
+        edited,
+        selected,
     };
+    attempts(unanswered, Duration::ZERO).await
+}
+
+/// Goes on after an answer that turned out to be none before anything of it was delivered.
+pub(crate) async fn again(mut unanswered: Unanswered, error: Error) -> Forwarded {
+    match next(&mut unanswered, &error) {
+        Some(wait) => attempts(unanswered, wait).await,
+        None => fail(unanswered, error),
+    }
+}
+
+async fn attempts(mut unanswered: Unanswered, mut wait: Duration) -> Forwarded {
+    loop {
+        // A client that leaves drops this future, so nothing is sent for it after the wait.
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        match attempt(&mut unanswered, wait).await {
+            Ok((source, back, deadline)) => {
+                let Unanswered {
+                    call,
+                    request,
+                    edited,
+                    selected,
+                } = unanswered;
+                return Forwarded {
+                    call,
+                    request,
+                    edited,
+                    selected,
+                    source,
+                    back,
+                    deadline,
+                };
+            }
+            Err(error) => match next(&mut unanswered, &error) {
+                Some(longer) => wait = longer,
+                None => return fail(unanswered, error),
+            },
+        }
+    }
+}
+
+/// One attempt at the deployment that the facts name.
+async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
+    let Unanswered {
+        call,
+        request,
+        edited,
+        ..
+    } = unanswered;
+    let upstream = call.app().upstream.clone();
+    let digests = call.app().digests.clone();
+    let facts = call.facts_mut().ok_or(Error::Internal)?;
     let deployment = facts.destination.deployment.clone();
-    let deadline = facts.started + deployment.timeout;
+    let deadline = deadline(facts, &deployment);
+    let elapsed = facts.elapsed();
+    if let Some(way) = &mut facts.destination.way {
+        way.attempt_begins(elapsed);
+    }
     if let Some(text) = &deployment.mock_response {
-        let source = Source::Mock(text.clone());
-        return Forwarded {
-            call,
-            request,
-            selected,
-            source,
-            back: None,
-            deadline,
-        };
+        return Ok((Source::Mock(text.clone()), None, deadline));
     }
     if render::is_estimated(request.protocol, &deployment) {
-        return Forwarded {
-            call,
-            request,
-            selected,
-            source: Source::Estimate,
-            back: None,
-            deadline,
-        };
+        return Ok((Source::Estimate, None, deadline));
     }
     let model = facts.destination.upstream_model.clone();
-    let rendered = render::render(&facts.snapshot, &request, &edited, &deployment, &model);
     let Outgoing {
         method,
         uri,
@@ -96,72 +157,123 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         body,
         back,
         dropped,
-    } = match rendered {
-        Ok(outgoing) => outgoing,
-        Err(error) => return fail(call, request, selected, error),
-    };
-    let sent_digest = call.app().digests.digest("", Purpose::Sent, &body);
-    if let Some(facts) = call.facts_mut() {
-        facts.sent_digest = Some(sent_digest);
-        facts.dropped_params = dropped;
-    }
-    let outgoing = build(method, uri, headers, body);
+    } = render::render(&facts.snapshot, request, edited, &deployment, &model)?;
+    let sent = digests.digest("", Purpose::Sent, &body);
+    facts.sent_digest = Some(sent);
+    facts.dropped_params = dropped;
     let began = Instant::now();
-    let first_byte = first_byte_time(&call);
-    let wait = if request.body.stream() {
-        deployment.stream_timeout
-    } else {
-        first_byte
+    let wait = match request.body.stream() {
+        true => deployment.stream_timeout,
+        false => facts.snapshot.config.limits.first_byte_timeout,
     }
-    .min(deployment.timeout);
-    let upstream = call.app().upstream.clone();
+    .min(deadline.saturating_duration_since(began));
+    // From here on the record counts an attempt, whatever becomes of this future.
+    facts.attempts.push(Attempt {
+        deployment: deployment.id.clone(),
+        group: facts.destination.group.clone(),
+        sent,
+        waited: micros(waited),
+        wasted: None,
+        status: 0,
+        micros: 0,
+        error: Some("no_answer"),
+    });
+    let outgoing = build(method, uri, headers, body);
+    let mut status = 0;
     let result = match tokio::time::timeout(wait, upstream.send(outgoing)).await {
         Err(_) => Err(Error::UpstreamTimeout {
             seconds: wait.as_secs(),
         }),
         Ok(Err(error)) => Err(unreachable(&error)),
-        Ok(Ok(response)) => accept(&deployment, request.body.stream(), response).await,
+        Ok(Ok(response)) => {
+            status = response.status().as_u16();
+            accept(&deployment, request.body.stream(), response).await
+        }
     };
-    let (status, code) = match &result {
-        Ok(response) => (response.status().as_u16(), None),
-        Err(Error::Upstream { status, .. }) => (*status, Some("upstream_error")),
-        Err(error) => (0, Some(error.public().code)),
+    let facts = call.facts_mut().ok_or(Error::Internal)?;
+    facts.timings.head = facts.elapsed();
+    if let Some(last) = facts.attempts.last_mut() {
+        last.status = status;
+        last.micros = micros(began.elapsed());
+        last.error = result.as_ref().err().map(code_of);
+    }
+    result.map(|response| (Source::Provider(response), back, deadline))
+}
+
+/// When the whole answer of an attempt must be complete.
+fn deadline(facts: &Facts, deployment: &Deployment) -> Instant {
+    let most = facts.snapshot.config.limits.total_timeout;
+    let asked = facts
+        .destination
+        .way
+        .as_ref()
+        .and_then(|way| way.time_asked());
+    let call = most.max(deployment.timeout);
+    let call = facts.started + asked.map_or(call, |asked| asked.min(call));
+    call.min(Instant::now() + deployment.timeout)
+}
+
+/// Asks the router what comes after a failed attempt; the facts then name the next destination.
+fn next(unanswered: &mut Unanswered, error: &Error) -> Option<Duration> {
+    let draining = unanswered.call.app().is_draining();
+    let facts = unanswered.call.facts_mut()?;
+    let deployment = facts.destination.deployment.clone();
+    waste(facts, error, &deployment);
+    // Who shuts down repeats nothing.
+    let remaining = match draining {
+        true => Duration::ZERO,
+        false => deadline(facts, &deployment).saturating_duration_since(Instant::now()),
     };
-    if let Some(facts) = call.facts_mut() {
-        facts.timings.head = facts.elapsed();
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        facts.attempts.push(Attempt {
-            deployment: deployment.id.clone(),
-            status,
-            micros,
-            error: code,
+    routing::after(facts, error, remaining)
+}
+
+/// A provider that took the prompt and then gave no usable answer may charge for it: the prompt is counted, by its length.
+fn waste(facts: &mut Facts, error: &Error, deployment: &Deployment) {
+    let tokens = facts.sent_text_bytes.div_ceil(4);
+    let Some(last) = facts.attempts.last_mut() else {
+        return;
+    };
+    last.error = Some(code_of(error));
+    let taken = (200..300).contains(&last.status);
+    if taken || matches!(error, Error::UpstreamTimeout { .. }) {
+        let billed = policy::Billed {
+            input: tokens,
+            ..policy::Billed::default()
+        };
+        let cost = deployment.price.cost(&billed).ok();
+        last.wasted = Some(Wasted {
+            tokens,
+            micro_usd: cost
+                .and_then(|cost| cost.amount)
+                .map(policy::MicroUsd::micro),
         });
     }
-    match result {
-        Ok(response) => Forwarded {
-            call,
-            request,
-            selected,
-            source: Source::Provider(response),
-            back,
-            deadline,
-        },
-        Err(error) => fail(call, request, selected, error),
+}
+
+/// The stable code of a failed attempt.
+fn code_of(error: &Error) -> &'static str {
+    match error {
+        Error::Upstream { .. } => "upstream_error",
+        error => error.public().code,
     }
 }
 
-/// How long the head of an answer may take.
-fn first_byte_time(call: &Call) -> Duration {
-    call.facts().map_or(ERROR_BODY_TIME, |facts| {
-        facts.snapshot.config.limits.first_byte_timeout
-    })
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn fail(mut call: Call, request: inspect::Request, selected: Selected, error: Error) -> Forwarded {
+fn fail(unanswered: Unanswered, error: Error) -> Forwarded {
+    let Unanswered {
+        mut call,
+        request,
+        edited,
+        selected,
+    } = unanswered;
     call.if_dropped(End::Failed(error.public().code));
     Forwarded {
         call,
         request,
+        edited,
         selected,
         source: Source::Failed(error),
         back: None,

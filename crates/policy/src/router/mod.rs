@@ -111,6 +111,8 @@ pub enum Rejection {
     TagMismatch,
     /// The caller may not use its model group.
     NotPermitted,
+    /// It does not hold what the request refers to.
+    NotHolder,
     /// It could serve, but no repetition was allowed: the retry budget or the time was used up.
     NoRepetition,
     /// Its provider is not built.
@@ -138,6 +140,7 @@ impl Rejection {
             Self::ContextWindow => "the prompt is longer than it takes",
             Self::TagMismatch => "its tags are not those of the request",
             Self::NotPermitted => "the caller may not use its model group",
+            Self::NotHolder => "it does not hold what the request refers to",
             Self::NoRepetition => "no repetition was allowed",
             Self::ProviderNotBuilt => "provider is not available",
             Self::OtherMode => "deployment serves another kind of call",
@@ -293,6 +296,16 @@ impl<D> Router<D> {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether a choice reads the tokens of a call: [`Ask::prompt_tokens`] and [`Ask::tokens`] may be 0 otherwise.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        self.settings.context_check
+            || self.settings.strategy == Strategy::Usage
+            || self
+                .targets()
+                .any(|(_, target)| target.limits.tpm.is_some())
     }
 
     /// Whether a name leads to a group.

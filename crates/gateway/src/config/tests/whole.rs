@@ -48,10 +48,9 @@ fn every_setting_becomes_its_type() {
 #[test]
 fn every_deployment_is_complete() {
     let config = load_in(WHOLE, &key()).unwrap();
-    let choose = |model: &str| config.models.choose(model, 0, |_| None).unwrap();
-    let chat = choose("quick");
-    assert_eq!(chat.group, "chat");
-    let chat = chat.deployment;
+    let first = |model: &str| &config.models.behind(model).next().unwrap().deployment;
+    assert_eq!(config.models.group_of("quick"), Some("chat"));
+    let chat = first("quick");
     assert_eq!(chat.id, "chat-primary");
     assert_eq!(chat.mode, Mode::Chat);
     assert_eq!(
@@ -63,29 +62,21 @@ fn every_deployment_is_complete() {
     assert_eq!(chat.price.cached_input, Some(Rate::from_pico(1_250_000)));
     assert_eq!(chat.organization.as_deref(), Some("org-example"));
     assert_eq!(chat.extra_headers[0].0, "x-team");
-    let vectors = choose("vectors").deployment;
+    let vectors = first("vectors");
     assert_eq!(
         (vectors.mode, vectors.price.input),
         (Mode::Embedding, Some(Rate::from_pico(20_000)))
     );
-    let local = choose("local").deployment;
+    let local = first("local");
     assert_eq!(
         local.api_base.as_ref().unwrap().to_string(),
         "http://10.1.2.3:8000/v1"
     );
     assert!(local.forward_metadata);
-    let wild = choose("openai/o3-mini");
-    assert_eq!(
-        wild.deployment
-            .upstream_model
-            .name(wild.wildcard.as_deref()),
-        "o3-mini"
-    );
-    assert_eq!(
-        wild.deployment.api_key.as_ref().unwrap().expose(),
-        "notreally"
-    );
-    let canned = choose("canned").deployment;
+    let wild = first("openai/o3-mini");
+    assert_eq!(wild.upstream_model.name(Some("o3-mini")), "o3-mini");
+    assert_eq!(wild.api_key.as_ref().unwrap().expose(), "notreally");
+    let canned = first("canned");
     assert!(canned.api_base.is_none() && canned.api_key.is_none());
     assert_eq!(canned.mock_response.as_deref(), Some("a fixed answer"));
     assert_eq!(

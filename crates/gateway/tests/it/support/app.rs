@@ -318,6 +318,7 @@ fn base(sandbox: &Sandbox) -> Value {
             "input_cost_per_token": invariants::PRICE_IN as f64 / 1e6, "output_cost_per_token": invariants::PRICE_OUT as f64 / 1e6,
         } }],
         "general_settings": { "master_key": MASTER },
+        "router_settings": { "num_retries": 0 },
         "sealgate": { "limits": { "drain_timeout": 2 } },
     })
 }

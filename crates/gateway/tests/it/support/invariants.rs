@@ -128,21 +128,26 @@ pub(crate) fn spend_is_the_sum_of_the_records(contents: &Contents) {
     }
 }
 
-/// Each request that a provider saw belongs to exactly one record, and no record claims one that none saw.
+/// Each request that a provider saw is an attempt in exactly one record, and no record claims one that none saw.
 pub(crate) fn providers_agree(records: &[Record], seen: usize) {
-    let sent = records
-        .iter()
-        .filter(|record| !record.environment("sent_digest").is_null());
+    let attempts = records.iter().flat_map(Record::attempts);
     // An attempt that ended without an answer may or may not have arrived.
-    let unsure = sent
-        .clone()
-        .filter(|record| record.attempts().contains(&Some("upstream_unreachable")))
-        .count();
-    let sent = sent.count();
+    let unsure = |error: &Option<&str>| {
+        matches!(
+            error,
+            Some("upstream_unreachable" | "upstream_timeout" | "no_answer")
+        )
+    };
+    let unsure = attempts.clone().filter(unsure).count();
+    let sent = attempts.count();
     assert!(
         (sent - unsure..=sent).contains(&seen),
         "providers saw {seen} requests, the ledger has {sent} (unsure: {unsure})"
     );
+    for record in records {
+        let attempted = !record.attempts().is_empty();
+        assert_eq!(attempted, !record.environment("sent_digest").is_null());
+    }
 }
 
 /// The entries of a side chain, and the last one is what was sent.

@@ -1,0 +1,336 @@
+//! Where calls go: the gateway's side of [`policy::router`]. It gives the router time, randomness and the facts of a request,
+//! and turns its decisions into the destination of a call.
+
+mod classify;
+mod learn;
+mod report;
+mod selectors;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use llm::protocol::Protocol;
+use policy::router::{Ask, Course, Failure, Lease, Pick, Step};
+use policy::{Rejection, RouteError};
+
+pub(crate) use learn::learn;
+pub(crate) use report::{attempts, health, metrics};
+pub(crate) use selectors::Selectors;
+
+use crate::app::Snapshot;
+use crate::config::{Deployment, Mode};
+use crate::error::Error;
+use crate::ids;
+use crate::proxy::answer::not_served;
+use crate::proxy::facts::{Attempt, Considered, Destination, Facts};
+use crate::proxy::inspect::Request;
+use crate::upstream::render;
+
+/// Whether a caller may use a model; `None` for one who may use all.
+pub(crate) type Permits = Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>;
+
+/// A call's way through the deployments, with what every further choice needs to know of its request.
+pub(crate) struct Way {
+    course: Course,
+    /// The place at the present deployment; `None` once the attempt there has been reported.
+    lease: Option<Lease>,
+    /// Microseconds after the call's arrival at which the present attempt began.
+    began: u64,
+    protocol: Protocol,
+    stream: bool,
+    selectors: Selectors,
+    prompt_tokens: u64,
+    permits: Permits,
+    /// The id of the only deployment that can serve, where the request refers to what it holds.
+    only: Option<Arc<str>>,
+}
+
+impl Way {
+    /// Repetitions so far.
+    pub(crate) fn retries(&self) -> u32 {
+        self.course.retries()
+    }
+
+    /// Groups after the first one that were turned to.
+    pub(crate) fn fallbacks(&self) -> u32 {
+        self.course.fallbacks()
+    }
+
+    /// The longest the whole call may take, if the client asked for less than configured.
+    pub(crate) fn time_asked(&self) -> Option<Duration> {
+        self.selectors.timeout
+    }
+
+    /// The request leaves for the present deployment, so many microseconds after the call's arrival.
+    pub(crate) fn attempt_begins(&mut self, elapsed: u64) {
+        self.began = elapsed;
+        if let Some(lease) = &mut self.lease {
+            lease.begin();
+        }
+    }
+}
+
+/// Chooses the first deployment of a call.
+///
+/// # Errors
+/// Unknown model, provider not available, no deployment that can serve now.
+pub(crate) fn begin(
+    snapshot: &Snapshot,
+    route: &'static str,
+    request: &Request,
+    selectors: Selectors,
+    permits: Permits,
+) -> Result<Destination, Error> {
+    let unknown = |model| unknown(route, model);
+    let model = request.model.as_deref().ok_or_else(|| unknown("None"))?;
+    choose(snapshot, route, request, model, selectors, permits, None)
+}
+
+/// As [`begin`], for a request that only one deployment can serve: it holds what the request refers to.
+///
+/// # Errors
+/// As [`begin`].
+pub(crate) fn begin_at(
+    snapshot: &Snapshot,
+    route: &'static str,
+    request: &Request,
+    model: &str,
+    deployment: &str,
+    selectors: Selectors,
+) -> Result<Destination, Error> {
+    // No other group holds it either.
+    let permits: Permits = Some(Arc::new(|_| false));
+    let only = Some(Arc::from(deployment));
+    choose(snapshot, route, request, model, selectors, permits, only)
+}
+
+fn choose(
+    snapshot: &Snapshot,
+    route: &'static str,
+    request: &Request,
+    model: &str,
+    selectors: Selectors,
+    permits: Permits,
+    only: Option<Arc<str>>,
+) -> Result<Destination, Error> {
+    let router = &snapshot.config.models;
+    let prompt_tokens = match router.counts_tokens() {
+        true => prompt_tokens(request),
+        false => 0,
+    };
+    let (protocol, stream) = (request.protocol, request.body.stream());
+    let tags = selectors.tags();
+    let began = router.begin(&Ask {
+        model,
+        now: snapshot.micros(),
+        draw: ids::random_u64().map_err(|_| Error::Internal)?,
+        tags: &tags,
+        prompt_tokens,
+        tokens: prompt_tokens,
+        stream,
+        judge: &|deployment| judge(protocol, only.as_deref(), deployment),
+        permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
+    });
+    let (course, pick) = began.map_err(|error| refused(snapshot, route, request, model, error))?;
+    let Pick {
+        deployment,
+        group,
+        lease,
+        step,
+        ..
+    } = pick;
+    drop(tags);
+    let mut destination = Destination {
+        requested: Arc::from(model),
+        served_as: Arc::from(model),
+        group: Arc::from(group),
+        wildcard: course.wildcard().is_some(),
+        upstream_model: upstream_model(deployment, &course),
+        considered: Vec::new(),
+        deployment: deployment.clone(),
+        way: Some(Box::new(Way {
+            course,
+            lease: Some(lease),
+            began: 0,
+            protocol,
+            stream,
+            selectors,
+            prompt_tokens,
+            permits,
+            only,
+        })),
+    };
+    note_model(&mut destination, step);
+    note_considered(snapshot, &mut destination);
+    Ok(destination)
+}
+
+/// After a failed attempt: reports it, and gives the wait before the next one, whose destination is then in `facts`. `None`
+/// when the call ends here.
+pub(crate) fn after(facts: &mut Facts, error: &Error, remaining: Duration) -> Option<Duration> {
+    let snapshot = facts.snapshot.clone();
+    let router = &snapshot.config.models;
+    let class = classify::class_of(error)?;
+    let failure = Failure {
+        class,
+        retry_after: classify::retry_after(error),
+        tokens: facts.attempts.last().map_or(0, Attempt::tokens),
+    };
+    let way = facts.destination.way.as_mut()?;
+    let now = snapshot.micros();
+    let cooled = match way.lease.take() {
+        Some(lease) => router.failed(&way.course, lease, now, &failure),
+        None => return None,
+    };
+    if cooled {
+        tracing::warn!(
+            deployment = %facts.destination.deployment.id,
+            class = class.as_str(),
+            "a deployment fails and is left alone for a while"
+        );
+    }
+    let tags = way.selectors.tags();
+    let (protocol, permits, only) = (way.protocol, way.permits.clone(), way.only.clone());
+    let spent = way
+        .selectors
+        .retries
+        .is_some_and(|most| way.course.retries() >= most);
+    let next = router.next(
+        &mut way.course,
+        &failure,
+        &Ask {
+            model: &facts.destination.requested,
+            now,
+            draw: ids::random_u64().ok()?,
+            tags: &tags,
+            prompt_tokens: way.prompt_tokens,
+            tokens: way.prompt_tokens,
+            stream: way.stream,
+            judge: &|deployment| judge(protocol, only.as_deref(), deployment),
+            permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
+        },
+        match spent {
+            true => 0,
+            false => u64::try_from(remaining.as_micros()).unwrap_or(u64::MAX),
+        },
+    );
+    let Some(pick) = next else {
+        note_considered(&snapshot, &mut facts.destination);
+        return None;
+    };
+    way.lease = Some(pick.lease);
+    let (deployment, group) = (pick.deployment.clone(), Arc::from(pick.group));
+    facts.destination.upstream_model = upstream_model(&deployment, &way.course);
+    facts.destination.wildcard = way.course.wildcard().is_some();
+    facts.destination.deployment = deployment;
+    facts.destination.group = group;
+    note_model(&mut facts.destination, pick.step);
+    note_considered(&snapshot, &mut facts.destination);
+    Some(Duration::from_micros(pick.wait))
+}
+
+/// After a fallback an answer carries the name of the model that gave it, as LiteLLM's clients see it.
+fn note_model(destination: &mut Destination, step: Step) {
+    if step == Step::Fallback {
+        destination.served_as = Arc::from(destination.upstream_model.as_str());
+    }
+}
+
+fn note_considered(snapshot: &Snapshot, destination: &mut Destination) {
+    let Some(way) = &destination.way else {
+        return;
+    };
+    let considered = snapshot.config.models.considered(&way.course);
+    destination.considered = considered
+        .map(|seen| Considered {
+            id: seen.deployment.id.clone(),
+            group: seen.group.to_owned(),
+            rejected: seen.rejected.map(Rejection::as_str),
+        })
+        .collect();
+}
+
+fn upstream_model(deployment: &Deployment, course: &Course) -> String {
+    deployment
+        .upstream_model
+        .name(course.wildcard())
+        .into_owned()
+}
+
+/// Why a deployment cannot serve a call.
+fn judge(protocol: Protocol, only: Option<&str>, deployment: &Deployment) -> Option<Rejection> {
+    if only.is_some_and(|only| only != deployment.id) {
+        return Some(Rejection::NotHolder);
+    }
+    if !deployment.built && deployment.mock_response.is_none() {
+        return Some(Rejection::ProviderNotBuilt);
+    }
+    let fits = match deployment.mode {
+        Mode::Any => true,
+        Mode::Chat => !matches!(protocol, Protocol::Embeddings | Protocol::Moderations),
+        Mode::Embedding => protocol == Protocol::Embeddings,
+        Mode::Completion => protocol == Protocol::Completions,
+        Mode::Responses => protocol == Protocol::Responses,
+        Mode::Moderation => protocol == Protocol::Moderations,
+        Mode::Other => false,
+    };
+    // What is stored at a deployment is asked for there, whatever else it serves.
+    let fits = only.is_some() || (fits && render::serves(protocol, deployment));
+    (!fits).then_some(Rejection::OtherMode)
+}
+
+/// Tokens of the prompt, by its text: four bytes a token is the usual ratio for English text.
+fn prompt_tokens(request: &Request) -> u64 {
+    let doc = request.body.doc();
+    let texts = request.body.transcript().texts.iter();
+    let bytes: usize = texts.map(|text| doc.node(text.node).span().len()).sum();
+    (bytes as u64).div_ceil(4)
+}
+
+/// What a client is told when no deployment can serve.
+fn refused(
+    snapshot: &Snapshot,
+    route: &'static str,
+    request: &Request,
+    model: &str,
+    error: RouteError,
+) -> Error {
+    let RouteError::NoneUsable { reason, retry_at } = error else {
+        return unknown(route, model);
+    };
+    let provider = || {
+        let first = snapshot.config.models.behind(model).next();
+        first.map_or_else(|| "unknown".to_owned(), |t| t.deployment.provider.clone())
+    };
+    let cut = || model.chars().take(100).collect::<String>();
+    let wait = retry_at.map_or(0, |at| at.saturating_sub(snapshot.micros()));
+    // Rounded up, so that whoever waits so long finds it open.
+    let seconds = wait.div_ceil(1_000_000).max(1);
+    match reason {
+        Rejection::CoolingDown => Error::NoDeployment {
+            model: cut(),
+            seconds,
+        },
+        Rejection::RequestLimit | Rejection::TokenLimit | Rejection::ParallelLimit => {
+            Error::DeploymentLimit {
+                model: cut(),
+                what: reason.as_str(),
+                seconds,
+            }
+        }
+        Rejection::ContextWindow => Error::ContextWindow { model: cut() },
+        Rejection::TagMismatch => Error::NoDeploymentForTags { model: cut() },
+        Rejection::ProviderNotBuilt => Error::ProviderNotAvailable {
+            provider: provider(),
+        },
+        Rejection::OtherMode => not_served(&provider(), request.protocol),
+        _ => unknown(route, model),
+    }
+}
+
+fn unknown(route: &'static str, model: &str) -> Error {
+    Error::UnknownModel {
+        route,
+        model: model.chars().take(100).collect(),
+    }
+}
