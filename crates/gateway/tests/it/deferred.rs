@@ -19,7 +19,7 @@ struct Deferred {
     until: &'static [Until],
 }
 
-const TABLE: [Deferred; 13] = [
+const TABLE: [Deferred; 12] = [
     Deferred {
         id: "SSRF-13",
         what: "a stored connection whose base URL changes keeps no secret",
@@ -37,14 +37,6 @@ const TABLE: [Deferred; 13] = [
             Until::Setting("alerting"),
             Until::Setting("alert_to_webhook_url"),
             Until::Route("/team/"),
-        ],
-    },
-    Deferred {
-        id: "UP-07",
-        what: "capped back-off from `Retry-After`",
-        until: &[
-            Until::Setting("num_retries"),
-            Until::Setting("cooldown_time"),
         ],
     },
     Deferred {
@@ -120,9 +112,9 @@ const EXPORTERS: Deferred = Deferred {
 };
 
 /// Every id that the plan names as deferred.
-const IDS: [&str; 12] = [
-    "SSRF-13", "SSRF-17", "UP-07", "HTTP-21", "LED-15", "DUR-07", "DUR-09", "DUR-11", "DUR-13",
-    "DUR-15", "INFO-07", "INFO-09",
+const IDS: [&str; 11] = [
+    "SSRF-13", "SSRF-17", "HTTP-21", "LED-15", "DUR-07", "DUR-09", "DUR-11", "DUR-13", "DUR-15",
+    "INFO-07", "INFO-09",
 ];
 
 const MANIFESTS: [&str; 8] = [

@@ -17,6 +17,7 @@ const TESTS: [&str; 7] = [
     include_str!("ssrf.rs"),
     include_str!("reload.rs"),
     include_str!("routes.rs"),
+    include_str!("routing.rs"),
 ];
 
 /// Quoted words of the table that are no codes of ours: types and parameters.

@@ -27,7 +27,12 @@ fn every_key_of_our_own_sections_is_documented() {
         .flat_map(|(keys, _)| keys.iter().copied())
         .collect();
     let table = Table::new();
-    for section in ["sealgate", "sealgate.egress", "sealgate.limits"] {
+    for section in [
+        "sealgate",
+        "sealgate.egress",
+        "sealgate.limits",
+        "sealgate.retries",
+    ] {
         for key in table.keys(section) {
             assert!(documented.contains(&key), "{section}.{key}");
         }
@@ -84,7 +89,7 @@ fn the_configuration_of_the_page_loads() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for block in blocks {
         super::support::load_text(block).unwrap();
     }

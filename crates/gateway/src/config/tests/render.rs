@@ -56,7 +56,7 @@ fn a_rejected_configuration_shows_lines_and_suggestions() {
 
 #[test]
 fn the_start_says_what_is_not_active() {
-    let text = "litellm_settings: {num_retries: 2}\nsealgate: {opaque_parts: pass}\n\
+    let text = "litellm_settings: {cache: true}\nsealgate: {opaque_parts: pass}\n\
                 guardrails: [{guardrail_name: g, litellm_params: {guardrail: aim, mode: pre_call, default_on: true}}]\n";
     let config = load_text(text).unwrap();
     let lines = start_lines(&config);
@@ -66,7 +66,7 @@ fn the_start_says_what_is_not_active() {
         "{lines:?}"
     );
     assert!(
-        has("num_retries: accepted, not active yet: retries are not built"),
+        has("cache: accepted, not active yet: the cache is not built"),
         "{lines:?}"
     );
     assert!(has("parts that no check can read pass"), "{lines:?}");

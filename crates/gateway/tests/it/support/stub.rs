@@ -20,15 +20,21 @@ pub(crate) struct Stub {
 
 impl Stub {
     pub(crate) async fn answering(answer: impl Into<Bytes>) -> Self {
+        Self::in_turn([answer.into()]).await
+    }
+
+    /// Gives one answer after the other, then begins again.
+    pub(crate) async fn in_turn(answers: impl Into<Vec<Bytes>>) -> Self {
+        let answers: Arc<Vec<Bytes>> = Arc::new(answers.into());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (answer, count, seen) = (answer.into(), connections.clone(), requests.clone());
+        let (count, seen) = (connections.clone(), requests.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(converse(stream, answer.clone(), seen.clone()));
+                tokio::spawn(converse(stream, answers.clone(), seen.clone()));
             }
         });
         Self {
@@ -69,7 +75,7 @@ impl Drop for Stub {
     }
 }
 
-async fn converse(mut stream: TcpStream, answer: Bytes, seen: Arc<Mutex<Vec<Vec<u8>>>>) {
+async fn converse(mut stream: TcpStream, answers: Arc<Vec<Bytes>>, seen: Arc<Mutex<Vec<Vec<u8>>>>) {
     let mut request = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     while !complete(&request) {
@@ -78,7 +84,11 @@ async fn converse(mut stream: TcpStream, answer: Bytes, seen: Arc<Mutex<Vec<Vec<
             Ok(length) => request.extend_from_slice(&buffer[..length]),
         }
     }
-    seen.lock().expect("not poisoned").push(request);
+    let answer = {
+        let mut seen = seen.lock().expect("not poisoned");
+        seen.push(request);
+        answers[(seen.len() - 1) % answers.len()].clone()
+    };
     if stream.write_all(&answer).await.is_ok() {
         // The caller may be gone; the bytes were sent.
         let _ = stream.shutdown().await;
