@@ -77,21 +77,26 @@ pub(crate) fn deployments(snapshot: &Snapshot) -> String {
     let (mut healthy, mut unhealthy) = (Vec::new(), Vec::new());
     for (group, target) in snapshot.config.models.targets() {
         let deployment = &target.deployment;
-        let health = routing::health(snapshot, target);
-        let cooling = health["state"] == "cooling_down";
         let mut entry = serde_json::json!({
-            "model": group, "model_id": deployment.id, "checked": false, "traffic": health,
+            "model": group, "model_id": deployment.id, "checked": false,
+            "traffic": routing::health(snapshot, target),
         });
-        if cooling {
-            entry["error"] = "left alone for a while after failures".into();
-            unhealthy.push(entry);
+        let error = if routing::is_cooling(snapshot, target) {
+            Some("left alone for a while after failures".to_owned())
         } else if deployment.built || deployment.mock_response.is_some() {
-            healthy.push(entry);
+            None
         } else {
             let provider = &deployment.provider;
-            entry["error"] =
-                format!("provider '{provider}' is not available in this version").into();
-            unhealthy.push(entry);
+            Some(format!(
+                "provider '{provider}' is not available in this version"
+            ))
+        };
+        match (error, entry.as_object_mut()) {
+            (Some(error), Some(map)) => {
+                map.insert("error".into(), error.into());
+                unhealthy.push(entry);
+            }
+            _ => healthy.push(entry),
         }
     }
     serde_json::json!({

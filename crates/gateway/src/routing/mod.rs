@@ -14,7 +14,7 @@ use policy::router::{Ask, Course, Failure, Lease, Pick, Step};
 use policy::{Rejection, RouteError};
 
 pub(crate) use learn::learn;
-pub(crate) use report::{attempts, health, metrics};
+pub(crate) use report::{attempts, health, is_cooling, metrics};
 pub(crate) use selectors::Selectors;
 
 use crate::app::Snapshot;

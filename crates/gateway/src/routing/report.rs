@@ -47,6 +47,11 @@ pub(crate) fn health(snapshot: &Snapshot, target: &Target<Arc<Deployment>>) -> V
     })
 }
 
+/// Whether a deployment is left alone after failures.
+pub(crate) fn is_cooling(snapshot: &Snapshot, target: &Target<Arc<Deployment>>) -> bool {
+    view(snapshot, target).cooling > 0
+}
+
 fn view(snapshot: &Snapshot, target: &Target<Arc<Deployment>>) -> HealthView {
     target
         .health
