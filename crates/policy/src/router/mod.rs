@@ -210,6 +210,7 @@ pub struct Router<D> {
     patterns: usize,
     aliases: BTreeMap<String, Alias>,
     settings: Settings,
+    counts_tokens: bool,
 }
 
 /// Collects deployments and aliases for a [`Router`].
@@ -281,7 +282,12 @@ impl<D> RouterBuilder<D> {
             .enumerate()
             .map(|(index, group)| (group.name.clone(), index))
             .collect();
+        let mut targets = groups.iter().flat_map(|group| &group.targets);
+        let counts_tokens = self.settings.context_check
+            || self.settings.strategy == Strategy::Usage
+            || targets.any(|target| target.limits.tpm.is_some());
         Router {
+            counts_tokens,
             groups,
             by_name,
             patterns,
@@ -301,11 +307,7 @@ impl<D> Router<D> {
     /// Whether a choice reads the tokens of a call: [`Ask::prompt_tokens`] and [`Ask::tokens`] may be 0 otherwise.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
-        self.settings.context_check
-            || self.settings.strategy == Strategy::Usage
-            || self
-                .targets()
-                .any(|(_, target)| target.limits.tpm.is_some())
+        self.counts_tokens
     }
 
     /// Whether a name leads to a group.
