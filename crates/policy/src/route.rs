@@ -513,7 +513,6 @@ mod tests {
             "/v1/chat/completions?x=1",
             "/engines//chat/completions",
             "/engines/a/b/chat/completions",
-            "/engines/chat/completions",
             "/v1/models/",
             "/v1/chat%2Fcompletions",
             "",

@@ -34,6 +34,13 @@ pub(crate) struct CheckLabels {
     pub(crate) status: &'static str,
 }
 
+/// Labels of a call that went to another model group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct FallbackLabels {
+    pub(crate) requested_model: Arc<str>,
+    pub(crate) fallback_model: Arc<str>,
+}
+
 /// One fixed word as label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct WordLabel {
@@ -51,6 +58,9 @@ pub(crate) struct Metrics {
     pub(crate) total_latency: Histogram,
     pub(crate) provider_latency: Histogram,
     pub(crate) checks: Family<CheckLabels, Counter>,
+    pub(crate) retries: Counter,
+    pub(crate) good_fallbacks: Family<FallbackLabels, Counter>,
+    pub(crate) failed_fallbacks: Family<FallbackLabels, Counter>,
     pub(crate) refusals: Family<WordLabel, Counter>,
     pub(crate) opened: Family<WordLabel, Counter>,
     pub(crate) in_flight: Gauge,
@@ -73,6 +83,9 @@ impl Metrics {
             total_latency: Histogram::new(SECONDS),
             provider_latency: Histogram::new(SECONDS),
             checks: Family::default(),
+            retries: Counter::default(),
+            good_fallbacks: Family::default(),
+            failed_fallbacks: Family::default(),
             refusals: Family::default(),
             opened: Family::default(),
             in_flight: Gauge::default(),
@@ -121,6 +134,21 @@ impl Metrics {
             "litellm_guardrail_requests",
             "Verdicts of checks",
             self.checks.clone(),
+        );
+        r.register(
+            "sealgate_retries",
+            "Attempts after the first one in their model group",
+            self.retries.clone(),
+        );
+        r.register(
+            "litellm_deployment_successful_fallbacks",
+            "Calls that another model group answered",
+            self.good_fallbacks.clone(),
+        );
+        r.register(
+            "litellm_deployment_failed_fallbacks",
+            "Calls that another model group did not answer either",
+            self.failed_fallbacks.clone(),
         );
         r.register(
             "litellm_in_flight_requests",

@@ -248,6 +248,7 @@ fn count(app: &App, facts: &Facts, end: &End, cost: &Cost, status: u16) {
                 .inc_by(amount.micro() as f64 / 1e6);
         }
     }
+    routing::count(&app.metrics, facts, *end == End::Answered);
     for entry in &facts.coverage {
         let labels = crate::observe::metrics::CheckLabels {
             guardrail_name: entry.check.clone(),

@@ -14,7 +14,7 @@ use policy::router::{Ask, Course, Failure, Lease, Pick, Step};
 use policy::{Rejection, RouteError};
 
 pub(crate) use learn::learn;
-pub(crate) use report::{attempts, health, is_cooling, metrics};
+pub(crate) use report::{attempts, count, health, is_cooling, metrics};
 pub(crate) use selectors::Selectors;
 
 use crate::app::Snapshot;
@@ -36,6 +36,8 @@ pub(crate) struct Way {
     lease: Option<Lease>,
     /// Microseconds after the call's arrival at which the present attempt began.
     began: u64,
+    /// The model group that was asked for.
+    first_group: Arc<str>,
     protocol: Protocol,
     stream: bool,
     selectors: Selectors,
@@ -49,6 +51,11 @@ impl Way {
     /// Repetitions so far.
     pub(crate) fn retries(&self) -> u32 {
         self.course.retries()
+    }
+
+    /// The model group that was asked for.
+    pub(crate) fn first_group(&self) -> Arc<str> {
+        self.first_group.clone()
     }
 
     /// Groups after the first one that were turned to.
@@ -115,7 +122,7 @@ fn choose(
 ) -> Result<Destination, Error> {
     let router = &snapshot.config.models;
     let prompt_tokens = match router.counts_tokens() {
-        true => prompt_tokens(request),
+        true => llm::tokens::of_request(request.body.as_ref()),
         false => 0,
     };
     let (protocol, stream) = (request.protocol, request.body.stream());
@@ -152,6 +159,7 @@ fn choose(
             course,
             lease: Some(lease),
             began: 0,
+            first_group: Arc::from(router.group_of(model).unwrap_or(group)),
             protocol,
             stream,
             selectors,
@@ -277,14 +285,6 @@ fn judge(protocol: Protocol, only: Option<&str>, deployment: &Deployment) -> Opt
     // What is stored at a deployment is asked for there, whatever else it serves.
     let fits = only.is_some() || (fits && render::serves(protocol, deployment));
     (!fits).then_some(Rejection::OtherMode)
-}
-
-/// Tokens of the prompt, by its text: four bytes a token is the usual ratio for English text.
-fn prompt_tokens(request: &Request) -> u64 {
-    let doc = request.body.doc();
-    let texts = request.body.transcript().texts.iter();
-    let bytes: usize = texts.map(|text| doc.node(text.node).span().len()).sum();
-    (bytes as u64).div_ceil(4)
 }
 
 /// What a client is told when no deployment can serve.

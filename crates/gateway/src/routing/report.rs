@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::Snapshot;
 use crate::config::Deployment;
+use crate::observe::metrics::{FallbackLabels, Metrics};
 use crate::proxy::facts::Facts;
 
 /// Most attempts that a header names.
@@ -30,6 +31,25 @@ pub(crate) fn attempts(facts: &Facts) -> Option<String> {
         let _ = write!(out, "{comma}{}={said}", attempt.deployment);
     }
     Some(out)
+}
+
+/// Counts what a finished call took beyond its first attempt.
+pub(crate) fn count(metrics: &Metrics, facts: &Facts, answered: bool) {
+    let Some(way) = facts.destination.way.as_deref() else {
+        return;
+    };
+    metrics.retries.inc_by(u64::from(way.retries()));
+    if way.fallbacks() > 0 {
+        let labels = FallbackLabels {
+            requested_model: way.first_group(),
+            fallback_model: facts.destination.group.clone(),
+        };
+        let family = match answered {
+            true => &metrics.good_fallbacks,
+            false => &metrics.failed_fallbacks,
+        };
+        family.get_or_create(&labels).inc();
+    }
 }
 
 /// What traffic taught about a deployment, for `/health`.

@@ -199,6 +199,9 @@ async fn a_fallback_serves_and_sends_what_the_checks_left() {
                 .collect();
         assert_eq!(digests.len(), 2, "each attempt says what was sent");
     }
+    let metrics = app.send("GET", "/metrics", "", &[]).await.text();
+    let counted = "litellm_deployment_successful_fallbacks_total{requested_model=\"g\",fallback_model=\"h\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
     for sent in app.sandbox.requests() {
         let text = String::from_utf8_lossy(&sent.body).into_owned();
         assert!(
