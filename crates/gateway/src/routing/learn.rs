@@ -33,10 +33,12 @@ pub(crate) fn learn(facts: &mut Facts, end: &End) {
         tokens,
     };
     match end {
-        End::Answered => lease.answered(now, router.settings(), &sample),
-        // A check refused the answer: the deployment did its work.
-        End::Blocked(_) if answered => lease.answered(now, router.settings(), &sample),
-        End::Blocked(_) => lease.ended(0),
+        // A check that refused the answer says nothing against the deployment.
+        End::Answered | End::Blocked(_) if answered => {
+            lease.answered(now, router.settings(), &sample);
+        }
+        // Nothing was sent: a mock, an estimate, a request that a check refused.
+        End::Answered | End::Blocked(_) => lease.ended(0),
         End::Cut(code) | End::Failed(code) => match cut_by(code) {
             Some(class) => {
                 let failure = Failure {
