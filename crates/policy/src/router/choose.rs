@@ -168,8 +168,8 @@ fn select<D>(
         let most = most.saturating_add(
             u64::try_from(u128::from(most) * u128::from(slack) / 1_000).unwrap_or(u64::MAX),
         );
-        let best = values.into_iter().filter(|(_, value)| *value <= most);
-        evenly(best.map(|(index, _)| index), draw)
+        let best = values.iter().filter(|(_, value)| *value <= most);
+        evenly(best.map(|(index, _)| *index), draw)
     };
     let (chosen, loser) = match settings.strategy {
         Strategy::SimpleShuffle => {
