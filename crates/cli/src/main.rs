@@ -38,6 +38,11 @@ enum Command {
     },
     /// Print a script that completes commands and options in a shell.
     Completions(command::completions::Args),
+    /// Work with the local checks.
+    Guard {
+        #[command(subcommand)]
+        action: command::guard::Action,
+    },
     /// Verify the ledger of a data directory.
     Verify(command::verify::Args),
     /// Work on the ledger itself.
@@ -59,6 +64,7 @@ fn main() -> Exit {
         Some(Command::Demo(args)) => command::demo::run(&args),
         Some(Command::Config { action }) => command::config::run(&action),
         Some(Command::Completions(args)) => command::completions::run(&args),
+        Some(Command::Guard { action }) => command::guard::run(&action),
         Some(Command::Verify(args)) => command::verify::run(&args),
         Some(Command::Ledger { action }) => command::ledger::run(&action),
     };

@@ -6,11 +6,14 @@
 
 mod automaton;
 mod canon;
+mod content;
 mod context;
 mod engine;
 mod escape;
 mod fold;
 pub mod fuzz;
+pub mod injection;
+mod leak;
 mod pattern;
 mod pattern_stream;
 mod pii;
@@ -18,16 +21,24 @@ mod resolve;
 mod runs;
 mod secrets;
 mod stream;
+mod vault;
 mod view;
 mod words;
 
 use std::borrow::Cow;
 
+pub use content::{
+    Expression, ExpressionError, Expressions, Language, Limits, Severity, ShapeCheck,
+    ShapeSettings, gibberish, language,
+};
 pub use engine::Replacer;
+pub use injection::{Injection, InjectionCheck, InjectionSettings, Origin};
+pub use leak::PromptLeak;
 pub use pattern::{KindName, PatternCheck, Tags};
 pub use pii::{AdHoc, AdHocError, Entity, EntityRule, NOT_RECOGNISED, PiiSettings};
 pub use secrets::{SecretKind, SecretSettings};
 pub use stream::StreamWindow;
+pub use vault::{Namer, Restorer, Vault};
 pub use words::{BlockedWords, BuildError, DEFAULT_TAG, Word};
 
 /// What a rule does, the weakest first.
@@ -151,6 +162,11 @@ pub trait Check: Send + Sync + std::fmt::Debug {
     /// The same check for one text that arrives in pieces. `None` if its reach is
     /// [`Reach::Whole`].
     fn stream_as(&self, form: Form) -> Option<Box<dyn StreamCheck>>;
+
+    /// A score between 0 and 1 that the check gives every text, with its name.
+    fn score(&self, _text: &str) -> Option<(&'static str, f32)> {
+        None
+    }
 
     /// [`Check::scan_as`] with another way to replace what is masked, for this call only. Checks
     /// that replace by a fixed tag keep to it.

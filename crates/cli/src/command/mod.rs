@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod guard;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod serve;

@@ -9,6 +9,7 @@
     reason = "a tool that prints figures, over vectors of its own"
 )]
 
+mod injection;
 mod spans;
 
 use std::io::{BufRead as _, BufReader};
@@ -20,6 +21,11 @@ struct Row {
     id: String,
     text: String,
     spans: Option<Vec<spans::Span>>,
+    label: Option<u8>,
+    #[serde(default)]
+    tier: String,
+    #[serde(default)]
+    kind: String,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,6 +38,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if rows.iter().any(|row| row.spans.is_some()) {
         spans::evaluate(&rows, misses);
+    }
+    if rows.iter().any(|row| row.label.is_some()) {
+        injection::evaluate(&rows, misses);
     }
     Ok(())
 }

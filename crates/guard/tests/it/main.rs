@@ -5,8 +5,11 @@
     reason = "helpers of tests may state what must hold"
 )]
 
+mod content;
+mod injection;
 mod pattern;
 mod pii;
 mod secrets;
 mod stream;
+mod vault;
 mod words;
