@@ -135,17 +135,28 @@ const NEXT: usize = 40;
 
 /// What is said around `start..end` of a window.
 pub(crate) fn around(window: &Window<'_>, start: usize, end: usize) -> Context {
+    let mut context = before(window, start);
+    context.after = after(window, end);
+    context
+}
+
+/// What is said before `start`.
+pub(crate) fn before(window: &Window<'_>, start: usize) -> Context {
     let mut context = Context::default();
     let from = start.saturating_sub(NEAR);
-    let before = window.bytes.get(from..start).unwrap_or_default();
-    backwards(before, &mut context);
-    let to = end.saturating_add(NEXT).min(window.bytes.len());
-    let after = window.bytes.get(end..to).unwrap_or_default();
-    let after = until_sentence_end(after);
-    for word in after.split(|byte| !is_word(*byte)) {
-        context.after = context.after.and(subjects_of(word));
-    }
+    backwards(
+        window.bytes.get(from..start).unwrap_or_default(),
+        &mut context,
+    );
     context
+}
+
+/// What is said after `end`.
+pub(crate) fn after(window: &Window<'_>, end: usize) -> Subjects {
+    let to = end.saturating_add(NEXT).min(window.bytes.len());
+    let text = until_sentence_end(window.bytes.get(end..to).unwrap_or_default());
+    let words = text.split(|byte| !is_word(*byte)).map(subjects_of);
+    words.fold(Subjects::default(), Subjects::and)
 }
 
 fn backwards(before: &[u8], context: &mut Context) {
@@ -191,7 +202,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 fn subjects_of(word: &[u8]) -> Subjects {
-    if word.len() < 2 || word.len() > LONGEST {
+    if word.len() < 2 || word.len() > LONGEST || word.iter().all(u8::is_ascii_digit) {
         return Subjects::default();
     }
     let mut lower = [0_u8; LONGEST];

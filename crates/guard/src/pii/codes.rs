@@ -412,7 +412,21 @@ fn vehicle(window: &Window<'_>, start: usize, end: usize, sight: &Sight, out: &m
     if !sight.wants(Entity::InVehicle) || end - start > 11 {
         return;
     }
-    if !bharat && !STATES.contains(&&state.map(|b| b.to_ascii_uppercase())) {
+    if !bharat
+        && STATES
+            .binary_search(&&state.map(|b| b.to_ascii_uppercase()))
+            .is_err()
+    {
+        return;
+    }
+    // The series of the whole country says so; else a digit stands within four places.
+    let near = window.bytes.get(start + 2..start + 5).unwrap_or_default();
+    let told = if bharat {
+        near.iter().any(|byte| byte.eq_ignore_ascii_case(&b'B'))
+    } else {
+        near.iter().any(u8::is_ascii_digit)
+    };
+    if !told {
         return;
     }
     let written = compact(window, start, 12, b" -.");
@@ -446,7 +460,11 @@ fn vehicle(window: &Window<'_>, start: usize, end: usize, sight: &Sight, out: &m
 }
 
 fn nino(window: &Window<'_>, start: usize, sight: &Sight, out: &mut Found<'_>) {
-    if !sight.wants(Entity::UkNino) || !window.at(start).is_ascii_uppercase() {
+    let letters =
+        window.at(start).is_ascii_uppercase() && window.at(start + 1).is_ascii_uppercase();
+    let third = window.at(start + 2);
+    let digit = third.is_ascii_digit() || window.at(start + 3).is_ascii_digit();
+    if !sight.wants(Entity::UkNino) || !letters || !digit {
         return;
     }
     let written = compact(window, start, 9, b" -");
@@ -474,6 +492,9 @@ fn nino(window: &Window<'_>, start: usize, sight: &Sight, out: &mut Found<'_>) {
 }
 
 fn finnish(window: &Window<'_>, start: usize, sight: &Sight, out: &mut Found<'_>) {
+    if !window.at(start).is_ascii_digit() || !window.at(start + 9).is_ascii_digit() {
+        return;
+    }
     let text = window.bytes.get(start..start + 11).unwrap_or_default();
     let [day @ .., century, a, b, c, check] = text else {
         return;

@@ -14,7 +14,7 @@ mod phone;
 mod settings;
 
 use crate::Action;
-use crate::context::{self, Context};
+use crate::context::{self, Context, Subjects};
 use crate::engine::{Detector, Window};
 use crate::resolve::{Candidate, Rank};
 use crate::runs::Marks;
@@ -49,7 +49,9 @@ impl Found<'_> {
 /// What is looked for, and the words around the last place asked about.
 pub(crate) struct Sight {
     wanted: u64,
-    last: Cell<Option<(usize, usize, Context)>>,
+    /// The last few places asked about: the recognisers ask about the same ones.
+    before: [Cell<Option<(usize, Context)>>; RECENT],
+    after: [Cell<Option<(usize, Subjects)>>; RECENT],
 }
 
 impl Sight {
@@ -58,15 +60,31 @@ impl Sight {
     }
 
     fn context(&self, window: &Window<'_>, start: usize, end: usize) -> Context {
-        if let Some((s, e, context)) = self.last.get()
-            && (s, e) == (start, end)
-        {
-            return context;
-        }
-        let context = context::around(window, start, end);
-        self.last.set(Some((start, end, context)));
-        context
+        let mut known = recent(&self.before, start, || context::before(window, start));
+        known.after = recent(&self.after, end, || context::after(window, end));
+        known
     }
+}
+
+/// Places that are remembered.
+const RECENT: usize = 8;
+
+fn recent<T: Copy>(
+    cells: &[Cell<Option<(usize, T)>>; RECENT],
+    place: usize,
+    ask: impl FnOnce() -> T,
+) -> T {
+    let Some(cell) = cells.get(place % RECENT) else {
+        return ask();
+    };
+    if let Some((known, value)) = cell.get()
+        && known == place
+    {
+        return value;
+    }
+    let value = ask();
+    cell.set(Some((place, value)));
+    value
 }
 
 /// The recognisers with their settings.
@@ -90,7 +108,8 @@ impl Detector for PiiDetector {
     fn look(&self, window: &Window<'_>, found: &mut Vec<Candidate>) {
         let sight = Sight {
             wanted: self.wanted,
-            last: Cell::new(None),
+            before: Default::default(),
+            after: Default::default(),
         };
         let mut out = Found { list: found };
         if window.run.marks.has(Marks::AT) {
