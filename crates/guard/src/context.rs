@@ -133,75 +133,127 @@ const ADJACENT: usize = 8;
 /// Bytes after it.
 const NEXT: usize = 40;
 
+/// A telling place of a window.
+#[derive(Debug, Clone, Copy)]
+struct Sign {
+    start: usize,
+    end: usize,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Word(Subjects),
+    /// A full stop, question or exclamation mark before a space.
+    Stop,
+    Line,
+}
+
+/// The telling words of a window, found once and asked about often.
+#[derive(Debug, Default)]
+pub(crate) struct Signs(Vec<Sign>);
+
+impl Signs {
+    pub(crate) fn of(window: &Window<'_>) -> Signs {
+        let bytes = window.bytes;
+        let mut all = Vec::new();
+        let mut place = 0;
+        while let Some(&byte) = bytes.get(place) {
+            if is_word(byte) {
+                let rest = bytes.get(place..).unwrap_or_default();
+                let length = rest.iter().take_while(|byte| is_word(**byte)).count();
+                let subjects = subjects_of(rest.get(..length).unwrap_or_default());
+                if subjects != Subjects::default() {
+                    all.push(Sign {
+                        start: place,
+                        end: place + length,
+                        what: What::Word(subjects),
+                    });
+                }
+                place += length;
+                continue;
+            }
+            let what = match byte {
+                b'.' | b'?' | b'!' if window.at(place + 1).is_ascii_whitespace() => {
+                    Some(What::Stop)
+                }
+                b'\n' => Some(What::Line),
+                _ => None,
+            };
+            all.extend(what.map(|what| Sign {
+                start: place,
+                end: place + 1,
+                what,
+            }));
+            place += 1;
+        }
+        Signs(all)
+    }
+
+    /// What is said around `start..end`.
+    pub(crate) fn around(&self, start: usize, end: usize) -> Context {
+        let mut context = Context::default();
+        let last = self.0.partition_point(|sign| sign.end <= start);
+        for sign in self.0.iter().take(last).rev() {
+            if sign.start + NEAR < start {
+                break;
+            }
+            match sign.what {
+                // A full stop right before the candidate belongs to an abbreviation ("no. 12").
+                What::Stop if start - sign.end > 1 => break,
+                What::Stop | What::Line => {}
+                What::Word(subjects) => {
+                    if context.nearest == Subjects::default() {
+                        context.nearest = subjects;
+                        context.gap = start - sign.end;
+                    }
+                    context.before = context.before.and(subjects);
+                }
+            }
+        }
+        let first = self.0.partition_point(|sign| sign.start < end);
+        for sign in self.0.iter().skip(first) {
+            match sign.what {
+                What::Word(subjects) if sign.end <= end + NEXT => {
+                    context.after = context.after.and(subjects);
+                }
+                _ => break,
+            }
+        }
+        context
+    }
+}
+
 /// What is said around `start..end` of a window.
 pub(crate) fn around(window: &Window<'_>, start: usize, end: usize) -> Context {
-    let mut context = before(window, start);
-    context.after = after(window, end);
-    context
-}
-
-/// What is said before `start`.
-pub(crate) fn before(window: &Window<'_>, start: usize) -> Context {
-    let mut context = Context::default();
-    let from = start.saturating_sub(NEAR);
-    backwards(
-        window.bytes.get(from..start).unwrap_or_default(),
-        &mut context,
-    );
-    context
-}
-
-/// What is said after `end`.
-pub(crate) fn after(window: &Window<'_>, end: usize) -> Subjects {
-    let to = end.saturating_add(NEXT).min(window.bytes.len());
-    let text = until_sentence_end(window.bytes.get(end..to).unwrap_or_default());
-    let words = text.split(|byte| !is_word(*byte)).map(subjects_of);
-    words.fold(Subjects::default(), Subjects::and)
-}
-
-fn backwards(before: &[u8], context: &mut Context) {
-    let mut end = before.len();
-    while end > 0 {
-        let byte = before.get(end - 1).copied().unwrap_or(0);
-        if !is_word(byte) {
-            let next = before.get(end).copied().unwrap_or(0);
-            let stops = matches!(byte, b'.' | b'?' | b'!') && next.is_ascii_whitespace();
-            // A full stop right before the candidate belongs to an abbreviation ("no. 12").
-            if stops && before.len() - end > 2 {
-                return;
-            }
-            end -= 1;
-            continue;
-        }
-        let head = before.get(..end).unwrap_or_default();
-        let length = head.iter().rev().take_while(|byte| is_word(**byte)).count();
-        let word = head.get(end - length..).unwrap_or_default();
-        let subjects = subjects_of(word);
-        context.before = context.before.and(subjects);
-        if context.nearest == Subjects::default() {
-            context.nearest = subjects;
-            context.gap = before.len() - end;
-        }
-        end -= length;
-    }
-}
-
-fn until_sentence_end(after: &[u8]) -> &[u8] {
-    let ends = |pair: &[u8]| {
-        matches!(pair, [b'.' | b'?' | b'!', next] if next.is_ascii_whitespace())
-            || matches!(pair, [b'\n', _])
-    };
-    match after.windows(2).position(ends) {
-        Some(place) => after.get(..place).unwrap_or_default(),
-        None => after,
-    }
+    Signs::of(window).around(start, end)
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
 }
 
+/// Which first and last letters and lengths occur in the list: most other words are not even
+/// looked up.
+static LIKELY: LazyLock<Box<[bool]>> = LazyLock::new(|| {
+    let mut likely = vec![false; 4096].into_boxed_slice();
+    for word in WORDS.keys() {
+        if let Some(slot) = likely.get_mut(likeness(word)) {
+            *slot = true;
+        }
+    }
+    likely
+});
+
+fn likeness(word: &[u8]) -> usize {
+    let part = |byte: Option<&u8>| usize::from(byte.map_or(0, |byte| byte & 31));
+    part(word.first()) << 7 | part(word.last()) << 2 | word.len() & 3
+}
+
 fn subjects_of(word: &[u8]) -> Subjects {
+    if !LIKELY.get(likeness(word)).copied().unwrap_or(false) {
+        return Subjects::default();
+    }
     if word.len() < 2 || word.len() > LONGEST || word.iter().all(u8::is_ascii_digit) {
         return Subjects::default();
     }

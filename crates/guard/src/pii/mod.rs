@@ -14,12 +14,12 @@ mod phone;
 mod settings;
 
 use crate::Action;
-use crate::context::{self, Context, Subjects};
+use crate::context::{Context, Signs};
 use crate::engine::{Detector, Window};
 use crate::resolve::{Candidate, Rank};
 use crate::runs::Marks;
 use numbers::Number;
-use std::cell::Cell;
+use std::cell::OnceCell;
 
 pub use adhoc::{AdHoc, AdHocError};
 pub use entity::{Entity, NOT_RECOGNISED};
@@ -49,9 +49,8 @@ impl Found<'_> {
 /// What is looked for, and the words around the last place asked about.
 pub(crate) struct Sight {
     wanted: u64,
-    /// The last few places asked about: the recognisers ask about the same ones.
-    before: [Cell<Option<(usize, Context)>>; RECENT],
-    after: [Cell<Option<(usize, Subjects)>>; RECENT],
+    /// The telling words around the run, once somebody asks.
+    signs: OnceCell<Signs>,
 }
 
 impl Sight {
@@ -60,31 +59,10 @@ impl Sight {
     }
 
     fn context(&self, window: &Window<'_>, start: usize, end: usize) -> Context {
-        let mut known = recent(&self.before, start, || context::before(window, start));
-        known.after = recent(&self.after, end, || context::after(window, end));
-        known
+        self.signs
+            .get_or_init(|| Signs::of(window))
+            .around(start, end)
     }
-}
-
-/// Places that are remembered.
-const RECENT: usize = 8;
-
-fn recent<T: Copy>(
-    cells: &[Cell<Option<(usize, T)>>; RECENT],
-    place: usize,
-    ask: impl FnOnce() -> T,
-) -> T {
-    let Some(cell) = cells.get(place % RECENT) else {
-        return ask();
-    };
-    if let Some((known, value)) = cell.get()
-        && known == place
-    {
-        return value;
-    }
-    let value = ask();
-    cell.set(Some((place, value)));
-    value
 }
 
 /// The recognisers with their settings.
@@ -108,8 +86,7 @@ impl Detector for PiiDetector {
     fn look(&self, window: &Window<'_>, found: &mut Vec<Candidate>) {
         let sight = Sight {
             wanted: self.wanted,
-            before: Default::default(),
-            after: Default::default(),
+            signs: OnceCell::new(),
         };
         let mut out = Found { list: found };
         if window.run.marks.has(Marks::AT) {

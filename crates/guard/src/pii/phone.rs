@@ -104,10 +104,9 @@ fn end(window: &Window<'_>, end: usize) -> Option<usize> {
 
 /// A date, or a time stamp, written with the same separators.
 fn has_date(number: &Number<'_>) -> bool {
-    let lengths: Vec<usize> = number.layout().collect();
-    let year_first =
-        lengths.starts_with(&[4, 2, 2]) && matches!(number.digits, [1, 9, ..] | [2, 0, ..]);
-    let year_last = lengths.starts_with(&[2, 2, 4]) && number.digits.len() == 8;
+    let starts = |lengths: [usize; 3]| number.layout().take(3).eq(lengths);
+    let year_first = starts([4, 2, 2]) && matches!(number.digits, [1, 9, ..] | [2, 0, ..]);
+    let year_last = starts([2, 2, 4]) && number.digits.len() == 8;
     year_first || year_last
 }
 

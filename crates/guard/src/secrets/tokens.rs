@@ -1,5 +1,7 @@
 //! Credentials of known form.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -106,21 +108,31 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// JSON Web Tokens, connection strings, tokens without a prefix.
 pub(super) fn look(window: &Window<'_>, found: &mut Vec<Candidate>) {
     let text = window.text();
-    for place in memchr::memmem::find_iter(text, b"eyJ") {
+    for place in JWT_START.find_iter(text) {
         jwt(window, window.start + place, found);
     }
-    for place in memchr::memmem::find_iter(text, b"://") {
-        connection(window, window.start + place, found);
-    }
     for place in memchr::memchr_iter(b':', text) {
-        telegram(window, window.start + place, found);
+        if text
+            .get(place + 1..)
+            .is_some_and(|rest| rest.starts_with(b"//"))
+        {
+            connection(window, window.start + place, found);
+        } else {
+            telegram(window, window.start + place, found);
+        }
     }
-    for name in [&b"AccountKey="[..], b"SharedAccessKey=", b"?sig=", b"&sig="] {
-        for place in memchr::memmem::find_iter(text, name) {
-            azure(window, window.start + place + name.len(), found);
+    for place in memchr::memchr_iter(b'=', text) {
+        let head = text.get(..=place).unwrap_or_default();
+        let names: [&[u8]; 4] = [b"AccountKey=", b"SharedAccessKey=", b"?sig=", b"&sig="];
+        if names.iter().any(|name| head.ends_with(name)) {
+            azure(window, window.start + place + 1, found);
         }
     }
 }
+
+/// How the header of a JSON Web Token begins: `{"` in base64.
+static JWT_START: LazyLock<memchr::memmem::Finder<'static>> =
+    LazyLock::new(|| memchr::memmem::Finder::new(b"eyJ"));
 
 fn is_url_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
