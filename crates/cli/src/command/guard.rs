@@ -105,7 +105,7 @@ fn configured(path: &Path) -> anyhow::Result<Vec<Box<dyn Check>>> {
         bail!("{}", config::check_text(&result));
     };
     let mut checks: Vec<Box<dyn Check>> = Vec::new();
-    for guardrail in &loaded.config.guardrails {
+    for guardrail in &loaded.guardrails {
         match (&guardrail.words, guardrail.integration.as_str()) {
             (Some(words), _) => checks.push(Box::new(words.build(&guardrail.name)?)),
             (None, "presidio") => checks.push(Box::new(PatternCheck::pii(
