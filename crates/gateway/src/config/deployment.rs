@@ -6,7 +6,7 @@ use llm::provider::{Provider, Unresolved};
 use policy::{Price, Rate};
 use sha2::{Digest, Sha256};
 
-use super::endpoint::{api_base, api_key, headers};
+use super::endpoint::{api_base, api_key, entra, headers};
 use super::models::{Capacity, Deployment, Mode, Reading, UpstreamModel};
 use super::problems::{KeyState, Severity};
 use super::reader::Section;
@@ -99,6 +99,15 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         .home("api_version")
         .and_then(|section| section.text("api_version", reading.report))
         .map(str::to_owned);
+    let azure = upstream.provider == "azure" && calls_out && api_key.is_none();
+    let token = draft
+        .home("azure_ad_token")
+        .filter(|_| azure)
+        .and_then(|section| section.secret("azure_ad_token", reading.report));
+    let entra = match azure && token.is_none() {
+        true => entra(draft, reading),
+        false => None,
+    };
     let timeout = params
         .seconds("timeout", reading.report)
         .or_else(|| params.seconds("request_timeout", reading.report))
@@ -121,6 +130,8 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         api_base: base.map(|base| base.url),
         api_version,
         api_key,
+        token,
+        entra,
         organization: params
             .text("organization", reading.report)
             .map(str::to_owned),

@@ -4,7 +4,7 @@ use llm::provider::{KeyRule, Provider};
 use policy::Secret;
 
 use super::deployment::Draft;
-use super::models::Reading;
+use super::models::{EntraClient, Reading};
 use super::problems::{Place, Severity};
 use super::reader::Section;
 use super::url::{BaseUrl, Host};
@@ -140,6 +140,59 @@ pub(super) fn api_key(
             .note(Severity::Warning, &place, &path, message);
     }
     None
+}
+
+/// Where tokens of Entra ID come from, if nothing else is said.
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+/// What they are for.
+const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
+
+/// The application that fetches tokens: all three of tenant, client and secret, or none.
+pub(super) fn entra(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<EntraClient> {
+    const NAMES: [&str; 3] = ["tenant_id", "client_id", "client_secret"];
+    let homes = NAMES.map(|name| draft.home(name));
+    if homes.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut text = |name: &str| {
+        let text = draft.home(name)?.text(name, reading.report)?;
+        Some(text.to_owned()).filter(|text| !text.trim().is_empty())
+    };
+    let (tenant, client_id) = (text("tenant_id"), text("client_id"));
+    let scope = text("azure_scope").unwrap_or_else(|| SCOPE.to_owned());
+    let authority = text("azure_authority_host").unwrap_or_else(|| AUTHORITY.to_owned());
+    let secret = draft.home("client_secret");
+    let secret = secret.and_then(|section| section.secret("client_secret", reading.report));
+    let (place, path) = (
+        draft.params.place.clone(),
+        draft.params.path_of("tenant_id"),
+    );
+    let (Some(tenant), Some(client_id), Some(client_secret)) = (tenant, client_id, secret) else {
+        let message =
+            "tenant_id, client_id and client_secret belong together; one is missing or empty";
+        reading.report.problem(&place, &path, message);
+        return None;
+    };
+    let path = draft.params.path_of("azure_authority_host");
+    let authority = match BaseUrl::parse(authority.trim_end_matches('/')) {
+        Ok(url) => url,
+        Err(error) => {
+            reading.report.problem(&place, &path, error.to_string());
+            return None;
+        }
+    };
+    reading
+        .egress
+        .check_base(&authority, &place, &path, reading.report);
+    reading.egress.add_base(&authority);
+    plain_http(&authority, &place, &path, reading);
+    Some(EntraClient {
+        tenant,
+        client_id,
+        client_secret,
+        scope,
+        authority,
+    })
 }
 
 /// Headers that belong to the connection or to the gateway.

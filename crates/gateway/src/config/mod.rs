@@ -45,7 +45,7 @@ pub use files::{Disk, Files, MapFiles};
 pub use general::{Log, LogLevel};
 pub use guardrails::{Guardrail, Modes};
 pub use limits::Limits;
-pub use models::{Deployment, Mode, UpstreamModel};
+pub use models::{Deployment, EntraClient, Mode, UpstreamModel};
 pub use problems::{KeyState, Note, Place, Problem, Rejected, Severity};
 pub use render::{check_json, check_passes, check_text, start_lines};
 pub use sealgate::{

@@ -38,6 +38,10 @@ pub struct Deployment {
     pub api_version: Option<String>,
     /// The provider's key.
     pub api_key: Option<Secret>,
+    /// A token of an identity provider, as written (`azure_ad_token`); sent instead of a key.
+    pub token: Option<Secret>,
+    /// Credentials that tokens are fetched with.
+    pub entra: Option<EntraClient>,
     /// The value of the header `OpenAI-Organization`.
     pub organization: Option<String>,
     /// More headers for every call: lower-case names, values checked.
@@ -78,6 +82,20 @@ pub struct Deployment {
     pub(super) capacity: Capacity,
     /// Where its entry stands.
     pub(super) place: Place,
+}
+
+/// An application of Microsoft Entra ID.
+pub struct EntraClient {
+    /// `tenant_id`.
+    pub tenant: String,
+    /// `client_id`.
+    pub client_id: String,
+    /// `client_secret`.
+    pub client_secret: Secret,
+    /// What the token is for.
+    pub scope: String,
+    /// Address of the identity provider, without a slash at its end.
+    pub authority: BaseUrl,
 }
 
 /// Capacity as it was configured, for the effective view and the weights.

@@ -69,6 +69,7 @@ impl Provider {
             .strip_prefix("/v1")
             .unwrap_or(head.uri.path());
         let reply = match self.allowed(key.as_deref()) {
+            _ if path.ends_with("/oauth2/v2.0/token") => token(&body),
             Some(refused) => refused,
             None => {
                 route(
@@ -170,6 +171,18 @@ fn format_of<'p>(method: &Method, path: &'p str) -> Option<(Format, Option<&'p s
             (stream || call == "generateContent").then_some((Format::Gemini, Some(model), stream))
         }
     }
+}
+
+/// The identity provider of Azure's deployments: a token for every secret but `wrong`.
+fn token(form: &Bytes) -> Reply {
+    let form = String::from_utf8_lossy(form);
+    let has = |pair: &str| form.split('&').any(|found| found == pair);
+    if !has("grant_type=client_credentials") || has("client_secret=wrong") {
+        return reply::json_reply(401, &json!({ "error": "invalid_client" }));
+    }
+    let token =
+        json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": "entra-token" });
+    reply::json_reply(200, &token)
 }
 
 /// An answer without choices, or the failure that the model's name asks for.

@@ -153,11 +153,15 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
     let Outgoing {
         method,
         uri,
-        headers,
+        mut headers,
         body,
+        entra,
         back,
         dropped,
     } = render::render(&facts.snapshot, request, edited, &deployment, &model)?;
+    if let Some(entra) = entra {
+        entra.authorize(&upstream, &mut headers).await?;
+    }
     let sent = digests.digest("", Purpose::Sent, &body);
     facts.sent_digest = Some(sent);
     facts.dropped_params = dropped;
@@ -368,14 +372,15 @@ async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) 
 
 /// Every credential of a deployment, for the scrubber.
 pub(crate) fn secrets(deployment: &Deployment) -> Vec<&str> {
-    let key = deployment.api_key.iter().map(policy::Secret::expose);
-    key.chain(
-        deployment
-            .extra_headers
-            .iter()
-            .map(|(_, value)| value.expose()),
-    )
-    .collect()
+    let keys = deployment.api_key.iter().chain(&deployment.token);
+    keys.map(policy::Secret::expose)
+        .chain(
+            deployment
+                .extra_headers
+                .iter()
+                .map(|(_, value)| value.expose()),
+        )
+        .collect()
 }
 
 fn unreachable(error: &SendError) -> Error {

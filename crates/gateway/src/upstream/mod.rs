@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dialer;
+pub(crate) mod entra;
 pub(crate) mod forward;
 pub(crate) mod link;
 pub(crate) mod pool;

@@ -10,12 +10,15 @@ use llm::provider::{Credential, Place, Provider, Route};
 
 use crate::config::{Config, Deployment, UpstreamModel};
 use crate::error::Error;
+use crate::upstream::entra::Entra;
 
 /// URLs and headers of one deployment.
 pub(crate) struct Prepared {
     /// By route and whether the answer is streamed; empty where the model of a call is part of the URL.
     urls: Vec<((Route, bool), Uri)>,
     pub(crate) headers: HeaderMap,
+    /// Gives the token where there is no key.
+    pub(crate) entra: Option<Arc<Entra>>,
     /// The deployment's id, for answers.
     pub(crate) id: HeaderValue,
 }
@@ -87,6 +90,7 @@ fn prepare(deployment: &Deployment) -> Result<Option<Prepared>, PrepareError> {
     Ok(Some(Prepared {
         urls,
         headers: headers(deployment, provider)?,
+        entra: deployment.entra.as_ref().and_then(Entra::new).map(Arc::new),
         id: HeaderValue::from_str(&deployment.id).map_err(|_| PrepareError::Header {
             id: deployment.id.clone(),
             what: "model_info.id".to_owned(),
@@ -167,6 +171,13 @@ fn headers(deployment: &Deployment, provider: &Provider) -> Result<HeaderMap, Pr
         let (name, before) = provider.auth.header(Credential::Key);
         let mut value = HeaderValue::from_str(&format!("{before}{}", key.expose()))
             .map_err(|_| refused("api_key"))?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    if let Some(token) = &deployment.token {
+        let (name, before) = provider.auth.header(Credential::Token);
+        let mut value = HeaderValue::from_str(&format!("{before}{}", token.expose()))
+            .map_err(|_| refused("azure_ad_token"))?;
         value.set_sensitive(true);
         headers.insert(HeaderName::from_static(name), value);
     }

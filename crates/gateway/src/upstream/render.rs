@@ -4,6 +4,8 @@
 //! model's name, the gateway's own members out. For any other one the body is rendered from the request as the checks left
 //! it, so a retry or a fallback can never send what they took out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
@@ -20,6 +22,7 @@ use crate::proxy::answer::not_served;
 use crate::proxy::check::Edited;
 use crate::proxy::inspect::Request;
 use crate::proxy::stored::Stored;
+use crate::upstream::entra::Entra;
 use crate::upstream::prepared::Prepared;
 
 /// Output tokens asked for where the provider demands a number and the client gave none.
@@ -31,6 +34,8 @@ pub(crate) struct Outgoing {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Gives the token that the headers still need.
+    pub(crate) entra: Option<Arc<Entra>>,
     /// How its answer becomes the client's; `None` where both speak the same format.
     pub(crate) back: Option<Back>,
     /// Dotted names of members that were left out because the provider does not know them.
@@ -116,6 +121,7 @@ pub(crate) fn render(
         uri,
         headers,
         body,
+        entra: prepared.entra.clone(),
         back,
         dropped,
     })
@@ -198,6 +204,7 @@ fn about_stored(
         uri: uri.parse().map_err(|_| Error::Internal)?,
         headers,
         body: Bytes::new(),
+        entra: prepared.entra.clone(),
         back: None,
         dropped: Vec::new(),
     })

@@ -349,3 +349,43 @@ async fn what_a_provider_cannot_be_told_is_refused_or_dropped_by_name() {
     let sent = app.sandbox.requests().pop().expect("a request");
     assert!(!String::from_utf8_lossy(&sent.body).contains("seed"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_takes_a_token_that_is_fetched_once() {
+    let app = TestApp::with(|config| {
+        let base = config["model_list"][0]["litellm_params"]["api_base"].clone();
+        let base = base.as_str().and_then(|base| base.strip_suffix("/v1")).expect("a base").to_owned();
+        let azure = |name: &str, secret: &str| {
+            json!({ "model_name": name, "litellm_params": { "model": "azure/*", "api_base": base, "tenant_id": "t/1",
+                "client_id": "app", "client_secret": secret, "azure_authority_host": base } })
+        };
+        let list = config["model_list"].as_array_mut().expect("a list");
+        list.push(azure("azure:*", "s3cret & more"));
+        list.push(azure("locked:*", "wrong"));
+    })
+    .await;
+    let (a, b, c) = tokio::join!(
+        app.say("azure:echo", "hello sealed world"),
+        app.say("azure:echo", "hello sealed world"),
+        app.say("azure:echo", "hello sealed world"),
+    );
+    for answer in [a, b, c] {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let requests = app.sandbox.requests();
+    let (tokens, calls): (Vec<_>, Vec<_>) =
+        requests.iter().partition(|r| r.target.contains("/oauth2/"));
+    assert_eq!((tokens.len(), calls.len()), (1, 3), "one fetch for all");
+    assert_eq!(tokens[0].target, "/t%2F1/oauth2/v2.0/token");
+    let form = String::from_utf8_lossy(&tokens[0].body).into_owned();
+    assert!(form.contains("client_secret=s3cret%20%26%20more&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default"), "{form}");
+    for call in calls {
+        assert_eq!(call.header("authorization"), Some("Bearer entra-token"));
+        assert_eq!(call.header("api-key"), None);
+    }
+    let refused = app.say("locked:echo", "hello sealed world").await;
+    refused.refused(502, "upstream_unreachable");
+    assert!(
+        refused.text().contains("it refused the credentials") && !refused.text().contains("wrong")
+    );
+}

@@ -247,8 +247,9 @@ impl TestApp {
         invariants::spend_is_the_sum_of_the_records(&contents);
         invariants::coverage_chains(&records);
         if !self.elsewhere.load(Ordering::Relaxed) {
-            // Everything but the place that redirects lead to is a call.
-            let inference = |target: &str| !target.starts_with("/sink");
+            // Everything but the place that redirects lead to, and the one that gives tokens, is a call.
+            let inference =
+                |target: &str| !target.starts_with("/sink") && !target.contains("/oauth2/");
             let own = self
                 .sandbox
                 .requests()
