@@ -29,6 +29,8 @@ REFERENCE = str(pathlib.Path(sys.executable).with_name("capsule"))
 
 MODELS = ["echo", "letters", "tools", "endless", "cut", "not-json", "status-400", "status-401", "status-404",
           "status-429", "status-500", "status-503"]
+CLAUDE = ["claude-echo", "claude-tools", "claude-thinking", "claude-cut", "claude-overloaded", "claude-status-400",
+          "claude-status-429", "claude-status-529"]
 
 BLOCKED_WORD = "nightingale-project"
 MASKED_WORD = "acme-corp"
@@ -80,6 +82,9 @@ class Gateway:
         models = [{"model_name": name, "litellm_params": {
             "model": f"openai/{name}", "api_base": self.upstream.url, "api_key": "os.environ/UPSTREAM_KEY"}}
             for name in MODELS]
+        models += [{"model_name": name, "litellm_params": {
+            "model": f"anthropic/{name}", "api_base": self.upstream.url.removesuffix("/v1"), "api_key": "os.environ/UPSTREAM_KEY"}}
+            for name in CLAUDE]
         words = [{"keyword": BLOCKED_WORD, "action": "BLOCK"}, {"keyword": MASKED_WORD, "action": "MASK"}]
         guardrail = {"guardrail_name": "words", "litellm_params": {
             "guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "default_on": True,

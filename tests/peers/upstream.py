@@ -10,6 +10,8 @@ import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import messages_upstream
+
 CREATED = 1_700_000_000
 KEY = "sk-upstream-canary-7c1f0c7d52f04f8e9a5b"
 
@@ -49,6 +51,10 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(self.path, self.headers, raw)
         with self.server.lock:
             self.server.requests.append(request)
+        if "/v1/messages" in self.path:
+            if self.headers.get("x-api-key") != KEY or not self.headers.get("anthropic-version"):
+                return messages_upstream.fail(self, 401, "authentication_error", "invalid x-api-key")
+            return messages_upstream.answer(self, request)
         if self.headers.get("authorization") != f"Bearer {KEY}":
             return self.fail(401, "Incorrect API key provided", "invalid_request_error", "invalid_api_key")
         if self.path.endswith("/embeddings"):
