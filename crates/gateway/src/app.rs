@@ -15,6 +15,7 @@ use crate::checks::Checks;
 use crate::config::Config;
 use crate::digest::DigestKey;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::headers::Witness;
@@ -62,6 +63,8 @@ pub(crate) struct App {
     pub(crate) digests: Arc<DigestKey>,
     pub(crate) upstream: Upstream,
     pub(crate) slots: Arc<Slots>,
+    /// Keys, teams, users, and what they spent.
+    pub(crate) identity: Arc<Identity>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access: Arc<AccessLog>,
     pub(crate) refusals: Refusals,
@@ -87,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) settler: Settler,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reloads: Desk,
+    pub(crate) identity: Identity,
 }
 
 impl App {
@@ -95,6 +99,7 @@ impl App {
         Self {
             slots: Slots::new(limits.max_parallel),
             refusals: Refusals::new(limits.sealed_refusals_per_minute),
+            identity: Arc::new(parts.identity),
             snapshot: ArcSwap::from_pointee(parts.snapshot),
             ledger: parts.ledger,
             ledger_info: parts.ledger_info,
@@ -120,6 +125,8 @@ impl App {
     pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) {
         self.slots.set_limit(snapshot.config.limits.max_parallel);
         self.upstream.set_egress(&snapshot.config.egress);
+        let rules = snapshot.config.budgets.rules.clone();
+        self.identity.shelf.book().set_rules(rules);
         self.snapshot.store(snapshot);
     }
 
@@ -184,6 +191,11 @@ impl App {
                 "sealgate_access_lines_dropped",
                 "Access log lines lost",
                 self.access.dropped(),
+            ),
+            (
+                "sealgate_damaged_entities",
+                "Stored keys, teams and users that are not as they were sealed; they count as blocked",
+                self.identity.damaged as u64,
             ),
             (
                 "sealgate_parallel_calls",

@@ -13,6 +13,7 @@ use policy::route::{Lookup, Route, RouteId};
 use crate::app::{App, Snapshot};
 use crate::error::Error;
 use crate::info;
+use crate::manage;
 use crate::model_info;
 use crate::proxy;
 use crate::server::reply::{self, Reply};
@@ -28,7 +29,7 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
         Lookup::Found { route, model } => Ok((route, model.map(str::to_owned))),
         Lookup::OtherMethod { allow } => Err(Error::MethodNotAllowed { allow }),
-        Lookup::Unknown => Err(unknown(head.uri.path())),
+        Lookup::Unknown => return manage::dispatch(app, head, body).await,
     };
     let reply = match found {
         Ok((route, model)) if route.governed => {
@@ -71,9 +72,10 @@ fn ungoverned(
     head: &Parts,
 ) -> Result<Reply, Error> {
     let snapshot = app.snapshot();
+    let mut who = None;
     let open_metrics = route.id == RouteId::Metrics && !snapshot.config.metrics_need_key;
     if route.permission != Permission::Public && !open_metrics {
-        may(&snapshot, route, head)?;
+        who = Some(may(app, &snapshot, route, head)?);
     }
     let ok = |body: Vec<u8>| reply::json(StatusCode::OK, body);
     match route.id {
@@ -85,15 +87,19 @@ fn ungoverned(
         RouteId::Health => Ok(ok(info::deployments(&snapshot).into_bytes())),
         RouteId::ActiveCallbacks => Ok(ok(info::callbacks(&snapshot).into_bytes())),
         RouteId::Models if head.headers.contains_key("anthropic-version") => {
-            Ok(ok(info::anthropic_models(&snapshot)))
+            Ok(ok(info::anthropic_models(&snapshot, who.as_ref())))
         }
-        RouteId::Models => Ok(ok(info::models(&snapshot))),
-        RouteId::ModelInfo => Ok(ok(model_info::deployments(&snapshot).into_bytes())),
+        RouteId::Models => Ok(ok(info::models(&snapshot, who.as_ref()))),
+        RouteId::ModelInfo => Ok(ok(
+            model_info::deployments(&snapshot, who.as_ref()).into_bytes()
+        )),
         RouteId::ModelGroupInfo => {
             let query = head.uri.query().unwrap_or_default();
-            Ok(ok(model_info::groups(&snapshot, query).into_bytes()))
+            Ok(ok(
+                model_info::groups(&snapshot, who.as_ref(), query).into_bytes()
+            ))
         }
-        RouteId::Model => info::model(&snapshot, model.unwrap_or_default()).map(ok),
+        RouteId::Model => info::model(&snapshot, who.as_ref(), model.unwrap_or_default()).map(ok),
         RouteId::Metrics => {
             let body = app.render_metrics();
             Ok(reply::text(
@@ -120,17 +126,19 @@ fn ungoverned(
 }
 
 /// The caller, if it may use the route. A route that a caller may not use does not exist for it.
-fn may(snapshot: &Snapshot, route: &Route, head: &Parts) -> Result<Caller, Error> {
-    let caller = proxy::authenticate::authenticate(snapshot, &head.headers)?;
-    match caller.may(route.permission) {
-        true => Ok(caller),
-        false => Err(Error::NotFound),
+fn may(app: &App, snapshot: &Snapshot, route: &Route, head: &Parts) -> Result<Caller, Error> {
+    let caller = proxy::authenticate::authenticate(app, snapshot, head)?;
+    if !caller.may(route.permission) {
+        return Err(Error::NotFound);
     }
+    let group = policy::identity::RouteGroup::Info;
+    caller.principal().may_call(route.paths, group)?;
+    Ok(caller)
 }
 
 /// Reads the configuration again. A body is read to its end and means nothing.
 async fn reload(app: &App, route: &'static Route, head: &Parts) -> Result<Reply, Error> {
-    may(&app.snapshot(), route, head)?;
+    may(app, &app.snapshot(), route, head)?;
     let restart = app.reloads.reload().await?;
     let body = serde_json::json!({
         "status": "reloaded",
@@ -144,7 +152,7 @@ async fn reload(app: &App, route: &'static Route, head: &Parts) -> Result<Reply,
 async fn token_counter(app: Arc<App>, route: &'static Route, head: Parts, body: Incoming) -> Reply {
     let name = route_name(route);
     let snapshot = app.snapshot();
-    if let Err(error) = may(&snapshot, route, &head) {
+    if let Err(error) = may(&app, &snapshot, route, &head) {
         let reply = app.refuse(Family::OpenAi, error, name, None);
         return read::discard(&head.headers, body, reply).await;
     }
@@ -184,7 +192,7 @@ pub(crate) fn protocol(route: RouteId) -> Option<Protocol> {
 }
 
 /// A path below a pass-through prefix that is no route could carry text that nobody reads: it is refused by name.
-fn unknown(path: &str) -> Error {
+pub(crate) fn unknown(path: &str) -> Error {
     match path.starts_with("/openai/") || path.starts_with("/anthropic/") {
         true => Error::NoSuchPassThrough,
         false => Error::NotFound,
@@ -192,7 +200,7 @@ fn unknown(path: &str) -> Error {
 }
 
 /// Whose envelope a client of an unknown path most likely reads.
-fn family_of(path: &str) -> Family {
+pub(crate) fn family_of(path: &str) -> Family {
     match path.starts_with("/v1/messages") || path.starts_with("/anthropic") {
         true => Family::Anthropic,
         false => Family::OpenAi,

@@ -27,6 +27,34 @@ pub enum Error {
         "Authentication Error, the master key may not be used on this route; create a key per service"
     )]
     MasterKeyDenied,
+    /// The caller's role calls no models.
+    #[error("user not allowed to access this route, role= {role}")]
+    RoleDenied {
+        /// LiteLLM's name of the role.
+        role: &'static str,
+    },
+    /// The key may not use this model or route.
+    #[error(transparent)]
+    Access(#[from] policy::identity::AccessError),
+    /// A budget, rate or number of parallel calls would be passed.
+    #[error("{exceeded}")]
+    Exceeded {
+        /// Whose limit, and when it ends.
+        exceeded: Box<policy::budget::Exceeded>,
+        /// Configured status of a spent budget.
+        budget_status: u16,
+    },
+    /// A budget applies and nobody knows what the model costs.
+    #[error(
+        "a budget applies to this call and model '{model}' has no price; set input_cost_per_token and output_cost_per_token, or sealgate.unpriced_cost_per_token"
+    )]
+    PriceUnknown {
+        /// The model group.
+        model: String,
+    },
+    /// A management request that is refused.
+    #[error(transparent)]
+    Manage(#[from] crate::manage::ManageError),
     /// The request's framing or target is ambiguous: two hosts, foreign absolute form, both framings.
     #[error("{0}")]
     BadFraming(&'static str),
@@ -266,10 +294,10 @@ impl Error {
         const INVALID: &str = "invalid_request_error";
         match self {
             Self::Auth(error) => {
-                let status = if *error == policy::AuthError::Conflicting {
-                    400
-                } else {
-                    401
+                let status = match error {
+                    policy::AuthError::Conflicting => 400,
+                    policy::AuthError::AddressNotAllowed => 403,
+                    _ => 401,
                 };
                 Public {
                     param: Some(error.param().into()),
@@ -279,6 +307,37 @@ impl Error {
             Self::MasterKeyDenied => Public {
                 param: Some("None".into()),
                 ..p(403, "auth_error", "master_key_denied", Client)
+            },
+            Self::RoleDenied { .. } => p(403, "auth_error", "role_denied", Client),
+            Self::Access(error) => match error {
+                policy::identity::AccessError::Model { object, .. } => Public {
+                    param: Some("model".into()),
+                    ..p(403, model_denied(object), "model_denied", Client)
+                },
+                policy::identity::AccessError::Route { .. } => {
+                    p(403, "auth_error", "route_denied", Client)
+                }
+            },
+            Self::Exceeded {
+                exceeded,
+                budget_status,
+            } => match exceeded.dimension {
+                policy::budget::Dimension::Budget => Public {
+                    retry_after: exceeded.retry_after(),
+                    ..p(*budget_status, "budget_exceeded", "budget_exceeded", Client)
+                },
+                _ => Public {
+                    retry_after: exceeded.retry_after(),
+                    ..p(429, "throttling_error", "rate_limited", Client)
+                },
+            },
+            Self::PriceUnknown { .. } => Public {
+                param: Some("model".into()),
+                ..p(422, "price_unknown", "price_unknown", Client)
+            },
+            Self::Manage(error) => Public {
+                param: error.param(),
+                ..p(error.status(), error.kind(), error.code(), error.blame())
             },
             Self::BadFraming(_) => p(400, INVALID, "bad_framing", Client),
             Self::NotFound => p(404, INVALID, "not_found", Client),
@@ -442,9 +501,17 @@ impl Error {
     /// Body in the envelope of OpenAI-shaped routes: `{"error":{message,type,param,code,sealgate_code}}`, `code` being the
     /// status as text. Unknown routes and models get `{"detail": …}`, as LiteLLM's clients expect.
     pub fn body(&self, call_id: Option<&str>) -> Vec<u8> {
+        if let Self::Manage(error) = self
+            && let Some(body) = error.body()
+        {
+            return body;
+        }
         if matches!(
             self,
-            Self::NotFound | Self::MethodNotAllowed { .. } | Self::NoSuchModel(_)
+            Self::NotFound
+                | Self::MethodNotAllowed { .. }
+                | Self::NoSuchModel(_)
+                | Self::Access(policy::identity::AccessError::Route { .. })
         ) {
             return serde_json::json!({ "detail": self.to_string() })
                 .to_string()
@@ -477,6 +544,17 @@ fn relayed(status: u16) -> (u16, &'static str) {
         529 => (500, "internal_server_error"),
         500..=599 => (status, "internal_server_error"),
         _ => (502, "internal_server_error"),
+    }
+}
+
+/// LiteLLM's type of a refused model.
+fn model_denied(object: &str) -> &'static str {
+    match object {
+        "team" => "team_model_access_denied",
+        "user" => "user_model_access_denied",
+        "org" => "org_model_access_denied",
+        "customer" => "customer_model_access_denied",
+        _ => "key_model_access_denied",
     }
 }
 

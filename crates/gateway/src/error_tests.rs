@@ -1,6 +1,25 @@
 //! The table of public errors is a checked-in artefact: a change of a status, a code or a text shows in `error_table.txt`.
 
 use super::*;
+use crate::manage::ManageError;
+
+fn exceeded(dimension: policy::budget::Dimension) -> Error {
+    use policy::budget::{Exceeded, Object, ObjectKind};
+    Error::Exceeded {
+        exceeded: Box::new(Exceeded {
+            object: Object::new(ObjectKind::Key, "id"),
+            shown: "app (sk-...abcd)".to_owned(),
+            dimension,
+            limit: 1_000_000,
+            current: 900_000,
+            reserved: 50_000,
+            needed: 60_000,
+            resets_at: Some(60_000_000),
+            now: 18_000_000,
+        }),
+        budget_status: 422,
+    }
+}
 
 /// One of each variant, with harmless values.
 fn one_of_each() -> Vec<Error> {
@@ -10,6 +29,43 @@ fn one_of_each() -> Vec<Error> {
         Error::Auth(policy::AuthError::Conflicting),
         Error::Auth(policy::AuthError::NotVirtualKey),
         Error::Auth(policy::AuthError::Unknown),
+        Error::Auth(policy::AuthError::Expired),
+        Error::Auth(policy::AuthError::Blocked),
+        Error::Auth(policy::AuthError::TeamBlocked),
+        Error::Auth(policy::AuthError::AddressNotAllowed),
+        Error::RoleDenied { role: "auditor" },
+        Error::Access(policy::identity::AccessError::Model {
+            object: "team",
+            model: "gpt-4o".to_owned(),
+        }),
+        Error::Access(policy::identity::AccessError::Route {
+            allowed: vec!["/chat/completions".to_owned()],
+            route: "/embeddings".to_owned(),
+        }),
+        exceeded(policy::budget::Dimension::Budget),
+        exceeded(policy::budget::Dimension::Requests),
+        exceeded(policy::budget::Dimension::Parallel),
+        Error::PriceUnknown {
+            model: "own".to_owned(),
+        },
+        Error::Manage(ManageError::AdminOnly {
+            role: "internal_user",
+            route: "/team/new",
+        }),
+        Error::Manage(ManageError::ReadOnly {
+            role: "proxy_admin_viewer",
+            route: "/team/new",
+        }),
+        Error::Manage(ManageError::Forbidden("more than you may".to_owned())),
+        Error::Manage(ManageError::NotFound("Key not found.".to_owned())),
+        Error::Manage(ManageError::Exists("exists".to_owned())),
+        Error::Manage(ManageError::Invalid(
+            "max_budget must be a number".to_owned(),
+        )),
+        Error::Manage(ManageError::unknown("spent", "unknown field")),
+        Error::Manage(ManageError::NotRecorded("not recorded".to_owned())),
+        Error::Manage(ManageError::NoDatabase),
+        Error::Manage(ManageError::Store),
         Error::MasterKeyDenied,
         Error::BadFraming("more than one host header"),
         Error::NotFound,
@@ -145,6 +201,8 @@ fn every_body_is_json_with_the_status_as_text() {
                 assert_eq!(inner["call_id"], "id");
                 assert_eq!(inner["sealgate_code"], error.public().code);
             }
+            // A list of wrong fields, each with its place.
+            None if body["detail"].is_array() => assert_eq!(body["detail"][0]["loc"][0], "body"),
             None => assert_eq!(body["detail"], error.to_string()),
         }
     }

@@ -140,23 +140,34 @@ pub(crate) fn callbacks(snapshot: &Snapshot) -> String {
     serde_json::json!({ "callbacks": callbacks, "guardrails": checks }).to_string()
 }
 
+/// Whether a caller may use a model, and so may see it.
+pub(crate) fn shown(caller: Option<&policy::Caller>, name: &str) -> bool {
+    caller.is_some_and(|caller| caller.principal().may_use(name).is_ok())
+}
+
 /// `GET /models`.
-pub(crate) fn models(snapshot: &Snapshot) -> Vec<u8> {
-    models::list(snapshot.config.models.names().into_iter().map(Model::named))
+pub(crate) fn models(snapshot: &Snapshot, caller: Option<&policy::Caller>) -> Vec<u8> {
+    let names = snapshot.config.models.names().into_iter();
+    models::list(names.filter(|name| shown(caller, name)).map(Model::named))
 }
 
 /// `GET /models` for clients of Anthropic's SDKs: the same list in their form.
-pub(crate) fn anthropic_models(snapshot: &Snapshot) -> Vec<u8> {
-    llm::anthropic::models::list(snapshot.config.models.names())
+pub(crate) fn anthropic_models(snapshot: &Snapshot, caller: Option<&policy::Caller>) -> Vec<u8> {
+    let names = snapshot.config.models.names().into_iter();
+    llm::anthropic::models::list(names.filter(|name| shown(caller, name)))
 }
 
 /// `GET /models/{id}`.
 ///
 /// # Errors
 /// 404 for a model that is not configured.
-pub(crate) fn model(snapshot: &Snapshot, id: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn model(
+    snapshot: &Snapshot,
+    caller: Option<&policy::Caller>,
+    id: &str,
+) -> Result<Vec<u8>, Error> {
     let id = percent_decoded(id);
-    if !snapshot.config.models.knows(&id) {
+    if !snapshot.config.models.knows(&id) || !shown(caller, &id) {
         return Err(Error::NoSuchModel(id.chars().take(100).collect()));
     }
     let mut out = Vec::new();

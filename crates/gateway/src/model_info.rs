@@ -2,20 +2,23 @@
 
 use hyper::body::Incoming;
 use llm::protocol::{self, Protocol};
+use policy::Caller;
 use policy::Rate;
 use serde_json::{Map, Value, json};
 
 use crate::app::Snapshot;
 use crate::config::{Deployment, Mode};
 use crate::error::Error;
+use crate::info::shown;
 use crate::proxy::inspect::{self, percent_decoded};
 
 /// `GET /model/info`. Addresses are left out for everybody: who may call a model need not know where it is.
-pub(crate) fn deployments(snapshot: &Snapshot) -> String {
+pub(crate) fn deployments(snapshot: &Snapshot, caller: Option<&Caller>) -> String {
     let data: Vec<Value> = snapshot
         .config
         .models
         .deployments()
+        .filter(|(group, _)| shown(caller, group))
         .map(|(group, deployment)| {
             json!({
                 "model_name": group,
@@ -28,14 +31,14 @@ pub(crate) fn deployments(snapshot: &Snapshot) -> String {
 }
 
 /// `GET /model_group/info`, of one group with `?model_group=`.
-pub(crate) fn groups(snapshot: &Snapshot, query: &str) -> String {
+pub(crate) fn groups(snapshot: &Snapshot, caller: Option<&Caller>, query: &str) -> String {
     let wanted = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("model_group="))
         .map(percent_decoded);
     let mut groups: Vec<(String, Vec<&Deployment>)> = Vec::new();
     for (group, deployment) in snapshot.config.models.deployments() {
-        if wanted.as_deref().is_some_and(|wanted| wanted != group) {
+        if wanted.as_deref().is_some_and(|wanted| wanted != group) || !shown(caller, group) {
             continue;
         }
         match groups.iter_mut().find(|(name, _)| name == group) {

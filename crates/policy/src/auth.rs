@@ -1,5 +1,6 @@
 //! Who calls: the credential in the headers, and the caller it stands for.
 
+use crate::identity::{Principal, Role};
 use crate::master_key::MasterKey;
 
 /// The header that is ours; when it is present no other one is read.
@@ -31,7 +32,7 @@ pub enum Permission {
 }
 
 /// The public identifier of a key: never the key, nor a digest of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyId(String);
 
 impl KeyId {
@@ -46,20 +47,33 @@ impl KeyId {
 /// holds no part of the credential.
 ///
 /// ```compile_fail
-/// let caller = policy::Caller { tenant: String::new() };
+/// let caller = policy::Caller { key_id: policy::KeyId::default() };
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Caller {
-    tenant: String,
+    principal: Principal,
     key_id: KeyId,
-    permissions: &'static [Permission],
 }
 
 impl Caller {
     /// The caller's tenant; the default tenant is the empty text.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        self.principal.tenant()
+    }
+
+    pub(crate) fn of(principal: Principal) -> Self {
+        let id = principal.key().map_or(MASTER_KEY_ID, |key| &key.id);
+        Self {
+            key_id: KeyId(id.to_owned()),
+            principal,
+        }
+    }
+
+    /// The caller with everything that bounds it.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// The identifier of the key that was presented.
@@ -71,26 +85,27 @@ impl Caller {
     /// Whether the key is the master key, which may do everything.
     #[must_use]
     pub fn is_master(&self) -> bool {
-        self.key_id.0 == MASTER_KEY_ID
+        self.principal.role() == Role::Master
     }
 
     /// Whether the caller may use what the permission stands for.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {
-        permission == Permission::Public || self.permissions.contains(&permission)
+        let role = self.principal.role();
+        match permission {
+            Permission::Public | Permission::ListModels => true,
+            Permission::Inference => role.may_infer(),
+            Permission::Configure => role.is_admin(),
+            // Metrics and states show what everybody does.
+            Permission::ReadMetrics | Permission::Operate => {
+                role.is_admin() || role == Role::ProxyAdminViewer
+            }
+        }
     }
 }
 
 /// The key identifier of calls made with the master key.
 const MASTER_KEY_ID: &str = "master";
-
-const MASTER_PERMISSIONS: &[Permission] = &[
-    Permission::Inference,
-    Permission::ListModels,
-    Permission::ReadMetrics,
-    Permission::Operate,
-    Permission::Configure,
-];
 
 /// Why a request is not authenticated.
 ///
@@ -120,6 +135,18 @@ pub enum AuthError {
         "Authentication Error, Invalid proxy server token passed. Unable to find token in cache or database."
     )]
     Unknown,
+    /// The key's time is over.
+    #[error("Authentication Error - Expired Key. The key's time is over; make a new one.")]
+    Expired,
+    /// The key, or what it depends on, is blocked, or its row is not the one that was sealed.
+    #[error("Authentication Error, Key is blocked. Update via /key/unblock if you are an admin.")]
+    Blocked,
+    /// The key's team is blocked or gone.
+    #[error("Authentication Error, Team is blocked. Update via /team/unblock if you are an admin.")]
+    TeamBlocked,
+    /// The key may not come from this address.
+    #[error("Access forbidden: IP address not allowed.")]
+    AddressNotAllowed,
 }
 
 impl AuthError {
@@ -128,9 +155,14 @@ impl AuthError {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Unknown => "token_not_found_in_db",
-            Self::Missing | Self::Malformed | Self::Conflicting | Self::NotVirtualKey => {
-                "auth_error"
-            }
+            Self::Expired => "expired_key",
+            Self::Missing
+            | Self::Malformed
+            | Self::Conflicting
+            | Self::NotVirtualKey
+            | Self::Blocked
+            | Self::TeamBlocked
+            | Self::AddressNotAllowed => "auth_error",
         }
     }
 
@@ -140,7 +172,7 @@ impl AuthError {
     pub const fn param(self) -> &'static str {
         match self {
             Self::Unknown => "key",
-            Self::Missing | Self::Malformed | Self::Conflicting | Self::NotVirtualKey => "None",
+            _ => "None",
         }
     }
 }
@@ -240,23 +272,44 @@ impl Authenticator {
         Self { master }
     }
 
-    /// The caller of a credential.
+    /// The holder of the master key, if that is what was presented.
+    #[must_use]
+    pub fn master(&self, credential: Credential<'_>) -> Option<Caller> {
+        self.master
+            .matches(credential.0)
+            .then(|| Caller::of(Principal::master()))
+    }
+
+    /// The caller of a credential, where there are no virtual keys.
     ///
     /// # Errors
     /// [`AuthError::NotVirtualKey`] or [`AuthError::Unknown`].
     pub fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthError> {
-        if self.master.matches(credential.0) {
-            return Ok(Caller {
-                tenant: String::new(),
-                key_id: KeyId(MASTER_KEY_ID.to_owned()),
-                permissions: MASTER_PERMISSIONS,
-            });
-        }
-        Err(if credential.0.starts_with("sk-") {
+        self.master(credential).ok_or_else(|| credential.unknown())
+    }
+}
+
+impl<'h> Credential<'h> {
+    /// The key as it was presented. Only digests of it may be kept.
+    #[must_use]
+    pub const fn expose(self) -> &'h str {
+        self.0
+    }
+
+    /// Whether the text can be a virtual key: one that begins with `sk-`, or a scannable one whose check digits fit.
+    #[must_use]
+    pub fn is_virtual_key(self) -> bool {
+        self.0.starts_with("sk-") || crate::key_text::is_scannable(self.0)
+    }
+
+    /// Why a key that nobody holds is refused.
+    #[must_use]
+    pub fn unknown(self) -> AuthError {
+        if self.0.starts_with("sk-") || self.0.starts_with(crate::key_text::BRAND) {
             AuthError::Unknown
         } else {
             AuthError::NotVirtualKey
-        })
+        }
     }
 }
 

@@ -5,15 +5,20 @@
 //! it says what is wrong, the gateway says which number that is.
 
 pub mod auth;
+pub mod budget;
+pub mod identity;
+pub mod key_text;
 pub mod master_key;
 pub mod money;
 pub mod price;
+pub mod price_table;
 pub mod route;
 pub mod router;
 pub mod secret;
 pub mod slots;
 
 pub use auth::{AuthError, Authenticator, Caller, Credential, KeyId, Permission};
+pub use budget::Exceeded;
 pub use master_key::{MasterKey, MasterKeyRefusal};
 pub use money::{MicroUsd, MoneyError};
 pub use price::{Billed, Cost, CostSource, Price, Rate};

@@ -5,7 +5,20 @@ use std::fmt;
 /// An amount of US dollars in whole micro-dollars (10^-6 USD).
 ///
 /// Arithmetic is checked: an overflow is an error, never a wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct MicroUsd(i64);
 
 /// Why an amount is not usable.

@@ -81,6 +81,10 @@ pub enum CostSource {
     None,
     /// The prices written in the configuration of the deployment.
     Deployment,
+    /// The built-in list of prices.
+    Table,
+    /// The configured ceiling for models without a price.
+    Ceiling,
 }
 
 impl CostSource {
@@ -90,6 +94,8 @@ impl CostSource {
         match self {
             Self::None => "none",
             Self::Deployment => "deployment",
+            Self::Table => "table",
+            Self::Ceiling => "ceiling",
         }
     }
 }

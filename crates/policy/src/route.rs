@@ -12,6 +12,8 @@ pub enum Method {
     Get,
     /// `POST`
     Post,
+    /// `PATCH`
+    Patch,
     /// `DELETE`
     Delete,
 }
@@ -23,6 +25,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -33,6 +36,7 @@ impl Method {
         match token {
             "GET" => Some(Self::Get),
             "POST" => Some(Self::Post),
+            "PATCH" => Some(Self::Patch),
             "DELETE" => Some(Self::Delete),
             _ => None,
         }
@@ -404,6 +408,8 @@ impl Route {
                 Method::Get => get = true,
                 Method::Post => post = true,
                 Method::Delete => delete = true,
+                // Only routes of the management API, which have a table of their own.
+                Method::Patch => {}
             }
         }
         let allow = match (get, post, delete) {
@@ -426,7 +432,7 @@ impl Route {
 }
 
 /// `Some(None)` for a match without a variable, `Some(Some(text))` with one.
-fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
+pub(crate) fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
     let Some((head, rest)) = pattern.split_once('{') else {
         return (pattern == path).then_some(None);
     };

@@ -1,7 +1,9 @@
 //! SQLite, PostgreSQL (shared chains; the ledger's journal and Redis to come), key files. The only SQL.
 
 pub mod anchor;
+pub mod change;
 mod disk;
+pub mod identity;
 pub mod keys;
 pub mod post_quantum;
 pub mod postgres;

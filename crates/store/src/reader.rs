@@ -222,10 +222,11 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn spend(&self) -> Result<Vec<(u64, Spend)>, ReadError> {
-        let sql = "SELECT sequence, at, status, call_type, model, deployment, provider, key, team, user, \
-                   tokens_in, tokens_out, tokens_cached, tokens_reasoning, duration_ms, cost_micro_usd, \
-                   cost_source, estimated FROM sealgate_spend ORDER BY sequence";
-        self.list(sql, |row| Ok((unsigned(row, 0)?, read_spend(row)?)))
+        let sql = format!(
+            "SELECT sequence, {} FROM sealgate_spend ORDER BY sequence",
+            spend_columns("")
+        );
+        self.list(&sql, |row| Ok((unsigned(row, 0)?, read_spend(row)?)))
     }
 
     /// Quarantined bytes, oldest first; none for a plain chain.
@@ -269,6 +270,10 @@ impl Reader {
         Ok(self
             .list(sql, |row| Ok((unsigned(row, 0)?, row.get(1)?)))?
             .pop())
+    }
+
+    pub(crate) fn raw(&self) -> &Connection {
+        &self.connection
     }
 
     fn list<T>(
@@ -363,7 +368,39 @@ impl Iterator for Rows<'_> {
     }
 }
 
-fn read_spend(row: &rusqlite::Row<'_>) -> rusqlite::Result<Spend> {
+/// Columns of a row of spend after its sequence, in the order of [`read_spend`].
+pub(crate) fn spend_columns(table: &str) -> String {
+    const NAMES: [&str; SPEND_COLUMNS] = [
+        "at",
+        "status",
+        "call_type",
+        "model",
+        "deployment",
+        "provider",
+        "key",
+        "team",
+        "user",
+        "tokens_in",
+        "tokens_out",
+        "tokens_cached",
+        "tokens_reasoning",
+        "duration_ms",
+        "cost_micro_usd",
+        "cost_source",
+        "estimated",
+        "tenant",
+        "organization",
+        "end_user",
+        "tags",
+        "address",
+    ];
+    NAMES.map(|name| format!("{table}{name}")).join(", ")
+}
+
+/// How many there are.
+pub(crate) const SPEND_COLUMNS: usize = 22;
+
+pub(crate) fn read_spend(row: &rusqlite::Row<'_>) -> rusqlite::Result<Spend> {
     Ok(Spend {
         at: row.get(1)?,
         status: Status::from_code(row.get(2)?).unwrap_or_default(),
@@ -382,6 +419,11 @@ fn read_spend(row: &rusqlite::Row<'_>) -> rusqlite::Result<Spend> {
         cost_micro_usd: row.get(15)?,
         cost_source: CostSource::from_code(row.get(16)?).unwrap_or_default(),
         estimated: row.get(17)?,
+        tenant: row.get(18)?,
+        organization: row.get(19)?,
+        end_user: row.get(20)?,
+        tags: row.get(21)?,
+        address: row.get(22)?,
     })
 }
 

@@ -52,8 +52,18 @@ pub struct Spend {
     pub key: String,
     /// Team of the key.
     pub team: String,
-    /// User (pseudonym).
+    /// User of the key.
     pub user: String,
+    /// Tenant of the key.
+    pub tenant: String,
+    /// Organization of the key.
+    pub organization: String,
+    /// End user whom the caller named (pseudonym).
+    pub end_user: String,
+    /// Tags, joined by U+001F.
+    pub tags: String,
+    /// Address of the caller.
+    pub address: String,
     /// Input tokens, cached ones included.
     pub tokens_in: u64,
     /// Output tokens, reasoning included.
@@ -78,7 +88,7 @@ pub struct Spend {
 pub struct NotSpend(&'static str);
 
 /// First byte of the encoding; another layout gets another one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl CostSource {
     const ALL: [CostSource; 5] = [
@@ -219,7 +229,7 @@ impl Spend {
         }
     }
 
-    fn texts(&self) -> [&str; 7] {
+    fn texts(&self) -> [&str; 12] {
         [
             &self.call_type,
             &self.model,
@@ -228,10 +238,15 @@ impl Spend {
             &self.key,
             &self.team,
             &self.user,
+            &self.tenant,
+            &self.organization,
+            &self.end_user,
+            &self.tags,
+            &self.address,
         ]
     }
 
-    fn texts_mut(&mut self) -> [&mut String; 7] {
+    fn texts_mut(&mut self) -> [&mut String; 12] {
         [
             &mut self.call_type,
             &mut self.model,
@@ -240,6 +255,11 @@ impl Spend {
             &mut self.key,
             &mut self.team,
             &mut self.user,
+            &mut self.tenant,
+            &mut self.organization,
+            &mut self.end_user,
+            &mut self.tags,
+            &mut self.address,
         ]
     }
 }

@@ -108,7 +108,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Packages that a pure crate must not name itself: clocks and randomness come in as arguments.
-const CLOCKS_AND_DICE: &[&str] = &["getrandom", "rand", "rand_core", "chrono", "time", "jiff"];
+const CLOCKS_AND_DICE: &[&str] = &["getrandom", "rand", "rand_core", "chrono", "time"];
 
 /// What else a crate must never reach.
 const NEVER: &[(&str, &[&str])] = &[

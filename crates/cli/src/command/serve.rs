@@ -144,6 +144,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         access_log: (!args.no_access_log)
             .then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
         clock,
+        identity: opened.identity,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())

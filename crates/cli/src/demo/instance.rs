@@ -115,6 +115,7 @@ impl Plan {
             digest_key: opened.digest_key,
             access_log: None,
             clock,
+            identity: opened.identity,
         };
         Ok((serve::start(setup).await?, recovered))
     }

@@ -108,6 +108,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         true => entra(draft, reading),
         false => None,
     };
+    let measured = capacity(draft, reading);
     let timeout = params
         .seconds("timeout", reading.report)
         .or_else(|| params.seconds("request_timeout", reading.report))
@@ -166,7 +167,9 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         allowed_fails: params
             .count("allowed_fails", 0, reading.report)
             .or_else(|| draft.info.count("allowed_fails", 0, reading.report)),
-        capacity: capacity(draft, reading),
+        capacity: measured,
+        caps: caps(draft, reading),
+        max_output: draft.info.whole("max_output_tokens", 1, reading.report),
         place: entry.place.clone(),
     })
 }
@@ -323,6 +326,16 @@ fn mode(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Mode {
             Mode::Other
         }
     }
+}
+
+/// The budget of the deployment. Calls and tokens a minute are the router's, which then takes another one.
+fn caps(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Box<policy::budget::Caps>> {
+    let caps = policy::budget::Caps {
+        max_budget: super::budgets::money(&draft.params, "max_budget", reading.report),
+        budget_duration: super::budgets::period(&draft.params, "budget_duration", reading.report),
+        ..policy::budget::Caps::default()
+    };
+    (!caps.is_empty()).then(|| Box::new(caps))
 }
 
 /// `rpm` and `tpm`, inside `litellm_params` or beside it; inside wins.

@@ -45,6 +45,7 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.add("log.debug_fields", config.log.debug_fields);
     limits(config, &mut out);
     routing(config.models.settings(), &mut out);
+    out.add("budgets", format!("{:?}", config.budgets));
     for (group, deployment) in config.models.deployments() {
         self::deployment(group, deployment, &mut out);
     }

@@ -4,6 +4,7 @@
 //! every key by a table, and collects **all** problems with their lines. It
 //! opens no port and no connection. Nothing it says holds a secret.
 
+mod budgets;
 mod callbacks;
 mod checklist;
 mod deployment;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 use policy::{Authenticator, Router, Secret};
 
+pub use budgets::Budgets;
 pub use callbacks::{Callback, CallbackKind};
 pub use checklist::{Point, Verdict, checklist, checklist_text};
 pub use egress::{AddressClass, Egress, classify};
@@ -83,6 +85,8 @@ pub struct Config {
     pub metrics_need_key: bool,
     /// Model groups, aliases and their deployments.
     pub models: Router<Arc<Deployment>>,
+    /// Budgets, rates, and the addresses they are decided by.
+    pub budgets: Budgets,
     /// Checks that calls can select.
     pub guardrails: Vec<Guardrail>,
     /// Callbacks that the file names.
@@ -301,6 +305,7 @@ fn build(
     routing::check_names(models.settings(), &router, &litellm, known, report);
     general::unused_stores(&general, overrides, variables, report);
     let guardrails = guardrails::read(root, &table, report);
+    let budgets = budgets::read(root, report);
     let callbacks = callbacks::read(&litellm, variables, report);
     let authenticator = general::authenticator(&general, overrides, variables, report);
     let tls = tls::read(root, folder, overrides, variables, &table, report);
@@ -315,6 +320,7 @@ fn build(
         master_key_on_llm_routes: own.master_key_on_llm_routes,
         metrics_need_key: general::metrics_need_key(&litellm, report),
         models,
+        budgets,
         guardrails,
         callbacks,
         inactive_checks: own.inactive_checks,

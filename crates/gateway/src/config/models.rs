@@ -80,6 +80,10 @@ pub struct Deployment {
     pub allowed_fails: Option<u32>,
     /// Tokens and requests a minute as configured.
     pub(super) capacity: Capacity,
+    /// Its limits, if it has any.
+    pub caps: Option<Box<policy::budget::Caps>>,
+    /// Most output tokens of an answer (`model_info.max_output_tokens`).
+    pub max_output: Option<u64>,
     /// Where its entry stands.
     pub(super) place: Place,
 }

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use llm::provider::Route;
 use llm::scan::{Kind, Node};
 use policy::Caller;
+use policy::identity::Principal;
 
 use super::facts::Destination;
 use super::inspect::Request;
@@ -33,14 +34,27 @@ pub(crate) fn admit(
     caller: Caller,
     request: Request,
 ) -> Result<Admitted, Error> {
-    let named = guardrail_names(request.body.member("guardrails"))?;
+    let mut request = request;
+    let principal = caller.principal();
+    // The name that is meant, by the aliases of key and team.
+    request.model = request
+        .model
+        .take()
+        .map(|model| principal.alias(&model).to_owned());
+    let allowed = allowed(snapshot, principal, &request)?;
+    let mut named = guardrail_names(request.body.member("guardrails"))?;
+    for row in [principal.key(), principal.team()].into_iter().flatten() {
+        named.extend(row.guardrails.iter().map(ToString::to_string));
+    }
     let selectors = Selectors::read(snapshot, &request, headers);
-    // Every caller there is may use every model.
-    let permits: Permits = None;
     let destination = match &request.stored {
         Some(stored) => pinned(snapshot, route_name, &request, stored, selectors)?,
-        None => routing::begin(snapshot, route_name, &request, selectors, permits)?,
+        None => routing::begin(snapshot, route_name, &request, selectors, allowed)?,
     };
+    if request.model.is_none() {
+        // What was stored earlier is used with the rights of now.
+        principal.may_use(&destination.group)?;
+    }
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     Ok(Admitted {
         caller,
@@ -48,6 +62,34 @@ pub(crate) fn admit(
         destination,
         selected,
     })
+}
+
+/// Which models the caller may use, for the choice and for every fallback; `None` for one who may use all.
+///
+/// # Errors
+/// 403 for a model that the caller may not use, neither by its name nor by its group's.
+fn allowed(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    request: &Request,
+) -> Result<Permits, Error> {
+    if principal.key().is_none() {
+        return Ok(None);
+    }
+    let mut first: Option<String> = None;
+    if let Some(model) = request.model.as_deref() {
+        let group = snapshot.config.models.group_of(model);
+        let by_name = principal.may_use(model);
+        let by_group = group.is_some_and(|group| principal.may_use(group).is_ok());
+        if !by_group {
+            by_name?;
+        }
+        first = group.map(str::to_owned);
+    }
+    let caller = principal.clone();
+    Ok(Some(std::sync::Arc::new(move |name: &str| {
+        first.as_deref() == Some(name) || caller.may_use(name).is_ok()
+    })))
 }
 
 /// The deployment that holds what the request refers to; no other one can serve it.

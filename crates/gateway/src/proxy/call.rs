@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use ledger::Opened;
-use policy::Slot;
 
 use super::facts::{End, Facts};
+use super::inspect::Request;
+use super::reserve::Held;
 use super::settle;
 use crate::app::App;
+use crate::error::Error;
 
 /// A call with a durable intent and held reservations. Only [`super::open`] makes one.
 ///
@@ -22,7 +24,7 @@ pub(crate) struct Call {
 pub(crate) struct OpenCall {
     pub(crate) opened: Opened,
     /// Given back when the record has been handed over.
-    pub(crate) parallel: Slot,
+    pub(crate) held: Held,
     pub(crate) facts: Facts,
     /// How the call ends if nobody says otherwise.
     pub(crate) if_dropped: End,
@@ -30,11 +32,11 @@ pub(crate) struct OpenCall {
 
 impl Call {
     /// The only constructor: both proofs go in and stay until the end.
-    pub(super) fn new(app: Arc<App>, opened: Opened, parallel: Slot, facts: Facts) -> Self {
+    pub(super) fn new(app: Arc<App>, opened: Opened, held: Held, facts: Facts) -> Self {
         app.metrics.in_flight.inc();
         let open = OpenCall {
             opened,
-            parallel,
+            held,
             facts,
             if_dropped: End::Cut("client_gone"),
         };
@@ -55,6 +57,40 @@ impl Call {
 
     pub(crate) fn facts_mut(&mut self) -> Option<&mut Facts> {
         self.open.as_deref_mut().map(|open| &mut open.facts)
+    }
+
+    /// Resolves when the caller's key is blocked or gone, or when the process ends its streams: which of the two.
+    pub(crate) fn when_ended(
+        &self,
+    ) -> impl Future<Output = (Error, &'static str)> + Send + 'static {
+        let cut = self.app.when_cut();
+        let revoked = self.open.as_deref().map(|open| {
+            let identity = &self.app.identity;
+            identity.when_revoked(open.held.caller(), self.app.clock.clone())
+        });
+        async move {
+            let revoked = async {
+                match revoked {
+                    Some(revoked) => revoked.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = cut => (Error::ShuttingDown, "shutting_down"),
+                () = revoked => (Error::Auth(policy::AuthError::Blocked), "revoked"),
+            }
+        }
+    }
+
+    /// Holds what the attempt that the facts name may cost.
+    ///
+    /// # Errors
+    /// When a budget has no room for it.
+    pub(crate) fn retarget(&mut self, request: &Request) -> Result<(), Error> {
+        match self.open.as_deref_mut() {
+            Some(open) => open.held.retarget(&self.app, &open.facts, request),
+            None => Ok(()),
+        }
     }
 
     /// What the record says if the guard is dropped from here on.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use guard::{Check as _, Form};
 use llm::edit::{EditError, Edits};
+use llm::protocol::Protocol;
 use llm::scan::{Doc, NodeId};
 use llm::transcript::{Part, Text};
 
@@ -36,11 +37,14 @@ pub(crate) struct RequestChecks {
 
 /// The texts that the checks changed. Only this stage makes one, so what goes out is what they left.
 #[derive(Debug, Default)]
-pub(crate) struct Edited(Vec<(NodeId, String)>);
+pub(crate) struct Edited(Vec<(NodeId, String)>, Option<(&'static str, u64)>);
 
 impl Edited {
     /// Adds the changes to edits of the request's document.
     pub(crate) fn add_to(&self, doc: &Doc, edits: &mut Edits) -> Result<(), EditError> {
+        if let Some((member, cap)) = self.1 {
+            edits.set_member(doc.root(), member, cap.to_string().into_bytes())?;
+        }
         self.0
             .iter()
             .try_for_each(|(node, text)| edits.replace_text(doc.node(*node), text))
@@ -55,7 +59,7 @@ impl Edited {
 
     /// True when nothing was changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_empty() && self.1.is_none()
     }
 }
 
@@ -217,6 +221,15 @@ fn opaque_kinds(transcript: &llm::transcript::Transcript) -> Vec<String> {
     kinds
 }
 
+/// The member that bounds the output where the request does not, in the words of its protocol.
+fn output_cap(request: &Request) -> Option<(&'static str, u64)> {
+    let member = match request.protocol {
+        Protocol::Responses => "max_output_tokens",
+        _ => "max_tokens",
+    };
+    request.output_cap.map(|cap| (member, cap))
+}
+
 /// The changed texts, each with its token.
 fn edited(
     snapshot: &Snapshot,
@@ -234,7 +247,7 @@ fn edited(
             edits.push((original.node, text.into_owned()));
         }
     }
-    let edited = Edited(edits);
+    let edited = Edited(edits, output_cap(request));
     // Two masked member names of one object may have become equal, which no receiver reads the same way.
     if renamed {
         let body = edited.apply(doc).map_err(|_| Error::Internal)?;

@@ -7,6 +7,7 @@ use capsule::{Id, Timestamp};
 use llm::usage::Usage;
 
 use super::coverage::Entry;
+use super::reserve::Billing;
 use crate::app::Snapshot;
 use crate::config::Deployment;
 use crate::digest::Digest;
@@ -130,6 +131,8 @@ pub(crate) struct Facts {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) key_id: Arc<str>,
     pub(crate) tenant: String,
+    /// Who the call counts against.
+    pub(crate) billing: Billing,
     pub(crate) destination: Destination,
     pub(crate) labels: Labels,
     pub(crate) request_digest: Digest,

@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) stored: Option<Stored>,
     /// Headers of the client that go to providers of its own format.
     pub(crate) relayed: Vec<(HeaderName, HeaderValue)>,
+    /// Output tokens to ask the provider for at most, set where a budget needs a bound and the request has none.
+    pub(crate) output_cap: Option<u64>,
     pub(crate) arrival: Timestamp,
     pub(crate) started: Instant,
 }
@@ -86,6 +88,7 @@ pub(crate) async fn inspect(
         model,
         stored,
         relayed: headers::forwarded(&place.head.headers, protocol),
+        output_cap: None,
         arrival: arrival.0,
         started: arrival.1,
     })

@@ -14,6 +14,7 @@ pub(crate) mod headers;
 pub(crate) mod inspect;
 pub(crate) mod open;
 pub(crate) mod pipeline;
+pub(crate) mod price;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod refusals;

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::check::{self, Edited, RequestChecks};
 use super::facts::{Content, Facts, Labels, Timings, UsageSource};
 use super::inspect::Request;
-use super::reserve::Reserved;
+use super::reserve::{Billing, Reserved};
 use crate::app::{App, Snapshot};
 use crate::checks::Selected;
 use crate::config::{ContentMode, PromptHash};
@@ -53,11 +53,12 @@ pub(crate) async fn open(
 ) -> Result<Opened, Error> {
     let Reserved {
         admitted,
-        parallel,
+        held,
         settle,
+        billing,
     } = reserved;
     let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
-    let payload = super::recover::payload(&admitted, route);
+    let payload = super::recover::payload(&admitted, &held, &billing, route);
     let opening = app.ledger.open(
         settle,
         Intent {
@@ -67,7 +68,7 @@ pub(crate) async fn open(
         },
     );
     // The commit runs on its own thread now; the checks run here.
-    let mut facts = facts(app, snapshot, route, headers, id, &admitted);
+    let mut facts = facts(app, snapshot, route, headers, id, &admitted, billing);
     let checks = check::check_request(
         snapshot,
         &app.digests,
@@ -95,7 +96,7 @@ pub(crate) async fn open(
     facts.not_inspected = not_inspected;
     facts.opened_switches = opened_switches;
     facts.destination = admitted.destination;
-    let call = Call::new(app.clone(), opened, parallel, facts);
+    let call = Call::new(app.clone(), opened, held, facts);
     match edited {
         Ok(edited) => Ok(Opened::Checked(Box::new(Checked {
             call,
@@ -121,6 +122,7 @@ fn facts(
     headers: &http::HeaderMap,
     id: Id,
     admitted: &super::admit::Admitted,
+    billing: Billing,
 ) -> Facts {
     let request = &admitted.request;
     let label = |text: &str| {
@@ -152,6 +154,7 @@ fn facts(
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
         tenant: admitted.caller.tenant().to_owned(),
+        billing,
         destination: super::facts::Destination {
             requested: admitted.destination.requested.clone(),
             served_as: admitted.destination.served_as.clone(),

@@ -38,8 +38,8 @@ pub(crate) async fn run(
     // One snapshot for the whole call, whatever is reloaded meanwhile.
     let snapshot = app.snapshot();
     // 401 before anything is made of the body: an unknown caller cannot make us keep or parse it.
-    let caller = match authenticate::authenticate(&snapshot, &head.headers)
-        .and_then(|caller| authenticate::may_infer(&snapshot, &caller).map(|()| caller))
+    let caller = match authenticate::authenticate(&app, &snapshot, &head)
+        .and_then(|caller| authenticate::may_infer(&snapshot, &caller, route).map(|()| caller))
     {
         Ok(caller) => caller,
         Err(error) => {
@@ -64,7 +64,7 @@ pub(crate) async fn run(
         Ok(admitted) => admitted,
         Err(error) => return refuse(error),
     };
-    let reserved = match reserve::reserve(&app, &snapshot, admitted) {
+    let reserved = match reserve::reserve(&app, &snapshot, &head, admitted) {
         Ok(reserved) => reserved,
         Err(error) => return refuse(error),
     };

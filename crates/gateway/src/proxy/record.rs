@@ -87,6 +87,11 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
     env.insert("digest_key", ledger.digest_key.as_ref());
     env.insert("intent", number);
     env.insert("key_id", facts.key_id.as_ref());
+    for (name, value) in [("team", &facts.billing.team), ("tenant", &facts.tenant)] {
+        if !value.is_empty() {
+            env.insert(name, value.as_str());
+        }
+    }
     env.insert("ledger", ledger.id.as_ref());
     env.insert("model_group", facts.destination.group.as_ref());
     if !facts.not_inspected.is_empty() {

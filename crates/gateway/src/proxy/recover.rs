@@ -3,29 +3,40 @@
 use capsule::json::{Object, Value};
 use capsule::{Authority, Capsule, CapsuleType, Context, Execution, Outcome, Trigger};
 use ledger::OpenIntent;
-use policy::Billed;
 use store::spend::{CostSource, Spend, Status};
 
 use super::admit::Admitted;
-
-/// Output tokens reserved when the request sets no limit.
-const DEFAULT_OUTPUT: u64 = 4096;
+use super::reserve::{Billing, Held};
 
 /// Between the fields of a payload. Configured names that hold it come back cut, in the record of a crashed call only.
 const SEPARATOR: char = '\u{1f}';
 
 /// The payload of an intent: which call it was and what it may cost at most. Written for every call and read after a crash
 /// only, so it is plain joined text.
-pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
+pub(crate) fn payload(
+    admitted: &Admitted,
+    held: &Held,
+    billing: &Billing,
+    route: &'static str,
+) -> Vec<u8> {
     let call_type = admitted.request.protocol.call_type();
-    let cost = reservation(admitted).map_or_else(String::new, |micro| micro.to_string());
+    let cost = held
+        .ceiling
+        .map_or_else(String::new, |most| most.micro().to_string());
+    let tags = billing.tags.replace(SEPARATOR, "\u{1e}");
     let parts = [
         route,
         call_type,
         admitted.caller.key_id().as_str(),
-        admitted.destination.group.as_ref(),
+        billing.model.as_str(),
         admitted.destination.deployment.id.as_str(),
         cost.as_str(),
+        admitted.caller.tenant(),
+        &billing.team,
+        &billing.user,
+        &billing.organization,
+        &billing.end_user,
+        &tags,
     ];
     let mut out = String::with_capacity(128);
     for part in parts {
@@ -35,25 +46,6 @@ pub(crate) fn payload(admitted: &Admitted, route: &'static str) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Upper estimate of the call's cost in micro-USD; `None` when the deployment has no price.
-///
-/// A token is at least one byte of the body, and the request's own limit bounds the output.
-fn reservation(admitted: &Admitted) -> Option<i64> {
-    let request = &admitted.request;
-    let output = request
-        .body
-        .max_output_tokens()
-        .unwrap_or(DEFAULT_OUTPUT)
-        .saturating_mul(request.body.choices());
-    let billed = Billed {
-        input: request.received.len() as u64,
-        output,
-        ..Billed::default()
-    };
-    let cost = admitted.destination.deployment.price.cost(&billed).ok()?;
-    cost.amount.map(policy::MicroUsd::micro)
-}
-
 /// Record and spend of a call whose process died: outcome unknown, cost = the reservation, flagged as estimated.
 pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule, Option<Vec<u8>>) {
     let payload = String::from_utf8_lossy(&intent.payload);
@@ -61,6 +53,8 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
     let mut next = || parts.next().unwrap_or_default();
     let (route, call_type, key, group, deployment) = (next(), next(), next(), next(), next());
     let cost: Option<i64> = next().parse().ok();
+    let (tenant, team, user, organization) = (next(), next(), next(), next());
+    let (end_user, tags) = (next(), next().replace('\u{1e}', "\u{1f}"));
     let mut env = Object::new();
     env.insert(
         "cost_source",
@@ -117,6 +111,12 @@ pub(crate) fn recover(intent: &OpenIntent, domain: &str, host: &str) -> (Capsule
         model: group,
         deployment,
         key,
+        tenant,
+        team,
+        user,
+        organization,
+        end_user,
+        tags,
         cost_micro_usd: cost,
         cost_source: if cost.is_some() {
             CostSource::Reservation

@@ -1,38 +1,240 @@
 //! Stage 4: everything a call needs until its end, taken at once or not at all.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
 use ledger::SettleSlot;
-use policy::Slot;
+use policy::budget::{Demand, Hold, Used};
+use policy::identity::Principal;
+use policy::{MicroUsd, Slot};
 
 use super::admit::Admitted;
+use super::facts::{Destination, Facts};
+use super::inspect::Request;
+use super::price::{self, Quote};
 use crate::app::{App, Snapshot};
+use crate::digest::Purpose;
 use crate::error::Error;
+use crate::identity::{address, tags};
 
 /// An admitted request that holds its slots. They come back when the call is settled, whatever happens to the client.
 pub(crate) struct Reserved {
     pub(crate) admitted: Admitted,
-    pub(crate) parallel: Slot,
+    pub(crate) held: Held,
     pub(crate) settle: SettleSlot,
+    pub(crate) billing: Billing,
 }
 
-/// Takes the parallel slot and the settle slot.
+/// Who a call counts against, for its row of spend and its record.
+#[derive(Clone, Default)]
+pub(crate) struct Billing {
+    pub(crate) team: String,
+    pub(crate) user: String,
+    pub(crate) organization: String,
+    /// Pseudonym of the end user.
+    pub(crate) end_user: String,
+    /// Joined by U+001F.
+    pub(crate) tags: String,
+    pub(crate) address: Option<IpAddr>,
+    /// The model group; where that is a pattern and a limit names the model, the model.
+    pub(crate) model: String,
+}
+
+/// What a call holds until it is settled. Dropping it gives everything back.
+pub(crate) struct Held {
+    /// Of the whole process.
+    _slot: Slot,
+    /// Of key, team, user and so on.
+    hold: Hold,
+    pub(crate) quote: Quote,
+    /// The most that is charged, where a budget must hold whatever the provider says.
+    bound: Option<MicroUsd>,
+    /// What was reserved, for the record of a call that nobody settles.
+    pub(crate) ceiling: Option<MicroUsd>,
+    caller: Principal,
+    /// Whether any budget in money applies.
+    has_budget: bool,
+    /// Set when the provider's numbers were above what the request can have cost.
+    pub(crate) bounded: bool,
+}
+
+impl Held {
+    /// Who began the call.
+    pub(crate) fn caller(&self) -> &Principal {
+        &self.caller
+    }
+
+    /// The cost that is charged for what a provider reported: never above the bound.
+    pub(crate) fn bound(&mut self, cost: policy::Cost) -> policy::Cost {
+        match (self.bound, cost.amount) {
+            (Some(bound), Some(amount)) if amount > bound => {
+                self.bounded = true;
+                policy::Cost {
+                    amount: Some(bound),
+                    ..cost
+                }
+            }
+            _ => cost,
+        }
+    }
+
+    /// Holds what another attempt may cost, together with what failed ones did: another deployment has other prices.
+    ///
+    /// # Errors
+    /// 422 when it does not fit, or when nobody knows what that deployment costs; nothing was sent to it.
+    pub(crate) fn retarget(
+        &mut self,
+        app: &App,
+        facts: &Facts,
+        request: &Request,
+    ) -> Result<(), Error> {
+        let settings = &facts.snapshot.config.budgets;
+        let quote = price::quote(&facts.destination, settings);
+        let expected = price::expect(request, &quote, settings);
+        if self.has_budget && expected.ceiling.is_none() {
+            return Err(Error::PriceUnknown {
+                model: facts.destination.group.chars().take(100).collect(),
+            });
+        }
+        let spent = facts
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.wasted?.micro_usd)
+            .fold(0, i64::saturating_add);
+        let with_spent = |money: MicroUsd| MicroUsd::new(money.micro().saturating_add(spent));
+        self.hold
+            .adjust(app.clock.now().micros(), with_spent(expected.ask.money))
+            .map_err(|exceeded| Error::Exceeded {
+                exceeded: Box::new(exceeded),
+                budget_status: settings.exceeded_status,
+            })?;
+        self.ceiling = expected.ceiling.map(with_spent);
+        self.bound = self.ceiling.filter(|_| self.has_budget);
+        self.quote = quote;
+        Ok(())
+    }
+
+    /// Counts what was used and gives the rest back. Says which soft budgets were reached.
+    pub(crate) fn settle(self, used: &Used) {
+        for crossed in self.hold.settle(used) {
+            tracing::warn!(
+                object = crossed.object.kind.as_str(),
+                id = %crossed.object.id,
+                soft_budget = %crossed.soft,
+                spent = %crossed.spent,
+                "a soft budget is reached"
+            );
+        }
+    }
+}
+
+/// Takes the parallel slot, the settle slot, and what budgets and rates ask for.
 ///
 /// # Errors
-/// 503 while draining or while records wait, 429 at the parallel limit.
+/// 503 while draining or while records wait, 429 and 422 at a limit, 403 for a model without a price under a budget.
 pub(crate) fn reserve(
-    app: &App,
+    app: &Arc<App>,
     snapshot: &Snapshot,
+    head: &Parts,
     admitted: Admitted,
 ) -> Result<Reserved, Error> {
     if app.is_draining() {
         return Err(Error::ShuttingDown);
     }
-    let parallel = app.slots.try_take().ok_or(Error::TooManyParallel {
+    let slot = app.slots.try_take().ok_or(Error::TooManyParallel {
         limit: snapshot.config.limits.max_parallel as usize,
     })?;
     let settle = app.ledger.slot().ok_or(Error::Overloaded)?;
+    let caller = admitted.caller.principal().clone();
+    let settings = &snapshot.config.budgets;
+    let quote = price::quote(&admitted.destination, settings);
+    let expected = price::expect(&admitted.request, &quote, settings);
+    let end_user = admitted.request.body.user();
+    let model = counted_model(&caller, &admitted.destination).to_owned();
+    let claims = app.identity.claims(
+        &caller,
+        &snapshot.config,
+        &model,
+        &admitted.destination.deployment,
+        end_user.as_deref(),
+    );
+    let has_budget = claims
+        .iter()
+        .filter_map(|claim| claim.caps())
+        .any(policy::budget::Caps::limits_money);
+    if has_budget && expected.ceiling.is_none() {
+        return Err(Error::PriceUnknown {
+            model: admitted.destination.group.chars().take(100).collect(),
+        });
+    }
+    let now = app.clock.now().micros();
+    let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
+    let hold = app
+        .identity
+        .shelf
+        .reserve(now, &demands, &expected.ask)
+        .map_err(|exceeded| Error::Exceeded {
+            exceeded: Box::new(exceeded),
+            budget_status: settings.exceeded_status,
+        })?;
+    let end_user = end_user.map(|user| {
+        let digest = app
+            .digests
+            .digest(caller.tenant(), Purpose::Label, user.as_bytes());
+        digest.uuid()
+    });
+    let billing = Billing {
+        model,
+        ..billing(&caller, end_user, address::of(head, settings))
+    };
+    let mut admitted = admitted;
+    if has_budget {
+        admitted.request.output_cap = expected.cap;
+    }
     Ok(Reserved {
         admitted,
-        parallel,
+        held: Held {
+            _slot: slot,
+            hold,
+            quote,
+            bound: has_budget.then_some(expected.ceiling).flatten(),
+            ceiling: expected.ceiling,
+            caller,
+            has_budget,
+            bounded: false,
+        },
         settle,
+        billing,
     })
+}
+
+fn billing(caller: &Principal, end_user: Option<String>, address: Option<IpAddr>) -> Billing {
+    let id = |row: Option<&Arc<policy::identity::Entity>>| {
+        row.map(|row| row.id.to_string()).unwrap_or_default()
+    };
+    Billing {
+        team: id(caller.team()),
+        user: caller.user_id().unwrap_or_default().to_owned(),
+        organization: id(caller.organization()),
+        end_user: end_user.unwrap_or_default(),
+        tags: tags(caller).collect::<Vec<_>>().join("\u{1f}"),
+        address,
+        model: String::new(),
+    }
+}
+
+/// The name under which limits of single models count a call. A name that the client made up, because the group is a pattern,
+/// is kept only where an administrator wrote it into a limit.
+fn counted_model<'a>(caller: &Principal, destination: &'a Destination) -> &'a str {
+    let named = [caller.key(), caller.team()]
+        .into_iter()
+        .flatten()
+        .filter_map(|row| row.caps.as_deref())
+        .any(|caps| caps.of_model(&destination.requested).is_some());
+    if destination.wildcard && named {
+        &destination.requested
+    } else {
+        &destination.group
+    }
 }

@@ -11,6 +11,7 @@ use store::spend::{Spend, Status};
 use super::call::OpenCall;
 use super::facts::{End, Facts, UsageSource, Wasted};
 use super::record;
+use super::reserve::Held;
 use crate::app::App;
 use crate::observe::access::{Debug, Line};
 use crate::observe::metrics::{ModelLabels, RequestLabels};
@@ -77,13 +78,17 @@ impl Settler {
 pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Option<ledger::Receipt> {
     let OpenCall {
         opened,
-        parallel,
+        mut held,
         mut facts,
         ..
     } = open;
     estimate_missing_usage(&mut facts, end);
     routing::learn(&mut facts, end);
-    let cost = with_wasted(cost(&facts), &mut facts);
+    let cost = with_wasted(cost(&facts, &held), &mut facts);
+    let cost = held.bound(cost);
+    if held.bounded {
+        facts.opened_switches.push("usage_above_ceiling");
+    }
     let capsule = record::build(
         &facts,
         end,
@@ -101,7 +106,11 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
             None
         }
     };
-    drop(parallel);
+    held.settle(&policy::budget::Used {
+        money: cost.amount.unwrap_or(policy::MicroUsd::ZERO),
+        input: facts.usage.input,
+        output: facts.usage.output,
+    });
     app.metrics.sealed.inc();
     count(app, &facts, end, &cost, status);
     log(app, &facts, end, status);
@@ -142,7 +151,7 @@ fn with_wasted(cost: Cost, facts: &mut Facts) -> Cost {
     total
 }
 
-fn cost(facts: &Facts) -> Cost {
+fn cost(facts: &Facts, held: &Held) -> Cost {
     if facts.usage_source == UsageSource::None {
         return Cost {
             amount: None,
@@ -160,18 +169,7 @@ fn cost(facts: &Facts) -> Cost {
         output: usage.output.saturating_sub(usage.reasoning),
         reasoning: usage.reasoning.min(usage.output),
     };
-    facts
-        .destination
-        .deployment
-        .price
-        .cost(&billed)
-        .unwrap_or_else(|error| {
-            tracing::error!(%error, id = %facts.id, "cost could not be computed");
-            Cost {
-                amount: None,
-                source: CostSource::None,
-            }
-        })
+    held.quote.cost(&billed)
 }
 
 fn spend(facts: &Facts, end: &End, cost: &Cost) -> Spend {
@@ -184,12 +182,21 @@ fn spend(facts: &Facts, end: &End, cost: &Cost) -> Spend {
             End::Cut(_) => Status::Partial,
         },
         call_type: facts.call_type.to_owned(),
-        model: facts.destination.group.to_string(),
+        model: facts.billing.model.clone(),
         deployment: facts.destination.deployment.id.clone(),
         provider: facts.destination.deployment.provider.clone(),
         key: facts.key_id.to_string(),
-        team: String::new(),
-        user: facts.labels.user.clone().unwrap_or_default(),
+        team: facts.billing.team.clone(),
+        user: facts.billing.user.clone(),
+        tenant: facts.tenant.clone(),
+        organization: facts.billing.organization.clone(),
+        end_user: facts.billing.end_user.clone(),
+        tags: facts.billing.tags.clone(),
+        address: facts
+            .billing
+            .address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
         tokens_in: facts.usage.input,
         tokens_out: facts.usage.output,
         tokens_cached: facts.usage.cached_input,
@@ -205,7 +212,8 @@ fn spend(facts: &Facts, end: &End, cost: &Cost) -> Spend {
 pub(crate) fn source(cost: &Cost) -> store::spend::CostSource {
     match cost.source {
         CostSource::None => store::spend::CostSource::None,
-        _ => store::spend::CostSource::Config,
+        CostSource::Table => store::spend::CostSource::Table,
+        CostSource::Deployment | CostSource::Ceiling => store::spend::CostSource::Config,
     }
 }
 

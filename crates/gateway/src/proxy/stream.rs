@@ -95,7 +95,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     headers::add(response.headers_mut(), facts);
     headers::checkpoint(response.headers_mut(), call.app());
     let events = Events::new(&call, channels, protocol, secrets);
-    let cut = Box::pin(call.app().when_cut());
+    let cut = Box::pin(call.when_ended());
     let mut stream = StreamBody {
         events: Some(events),
         call: Some(call),
@@ -186,7 +186,7 @@ pub(crate) struct StreamBody {
     /// One timer for silence and idleness, moved only when it fires: a busy stream never touches it.
     timer: Pin<Box<Sleep>>,
     /// Resolves when the process ends before the stream does.
-    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
+    cut: Pin<Box<dyn Future<Output = (Error, &'static str)> + Send>>,
     /// Bytes taken from the provider, and how many there may be.
     taken: (usize, usize),
     /// The head has gone out, or is about to: from here on there is no other attempt.
@@ -357,8 +357,8 @@ impl StreamBody {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            self.fail(Error::ShuttingDown, "shutting_down");
+        if let Poll::Ready((error, code)) = self.cut.as_mut().poll(cx) {
+            self.fail(error, code);
             return Poll::Ready(());
         }
         if self.timer.as_mut().poll(cx).is_pending() {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use ledger::{Clock, Ledger, LedgerError, Options, Recovery, Signers};
 use store::keys::{DataDir, KeyError};
+use store::reader::{ReadError, Reader};
 use store::sqlite::{OpenError, Settings, SqliteJournal};
 
 use crate::config::Config;
+use crate::identity::Seed;
 use crate::proxy::recover;
 
 /// A ledger could not be created or opened.
@@ -19,6 +21,9 @@ pub enum DataError {
     /// The database.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Keys, teams and users.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -35,6 +40,8 @@ pub struct Opened {
     pub recovery: Recovery,
     /// The key of keyed digests.
     pub digest_key: [u8; 32],
+    /// Keys, teams, users and spend.
+    pub identity: Seed,
 }
 
 /// Creates directory, keys and ledger, with an ML-DSA-65 key on demand. Fails when there is a ledger already.
@@ -111,6 +118,10 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         ledger,
         recovery,
         digest_key: *data.digest_key()?,
+        identity: Seed {
+            rows: Reader::open(data.database())?.entities()?,
+            database: Some(data.database()),
+        },
     })
 }
 

@@ -20,6 +20,7 @@ use crate::checks::{BuildError, Checks};
 use crate::config::Config;
 use crate::digest::DigestKey;
 use crate::dispatch;
+use crate::identity::{Identity, Seed};
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::settle::Settler;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub access_log: Option<Box<dyn Write + Send>>,
     /// Stamps calls.
     pub clock: Arc<dyn Clock>,
+    /// Keys, teams, users and spend as the store had them.
+    pub identity: Seed,
 }
 
 /// A valid configuration that cannot be put to work.
@@ -80,6 +83,9 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
+    /// What was spent could not be read from the store.
+    #[error("keys and spend could not be read: {0}")]
+    Identity(store::reader::ReadError),
     /// The start could not be recorded.
     #[error("the start could not be recorded in the ledger: {0}")]
     Record(String),
@@ -111,8 +117,17 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         digest_key,
         access_log,
         clock,
+        identity,
     } = setup;
     let digests = Arc::new(DigestKey::new(&digest_key));
+    let identity = Identity::new(
+        identity,
+        &digest_key,
+        &digests,
+        &config,
+        clock.now().micros(),
+    )
+    .map_err(StartError::Identity)?;
     let ledger_info = ledger_info(&ledger, &digests, &config);
     let listener = bind(config.listen).await?;
     let health = match config.health_listen {
@@ -148,6 +163,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         settler,
         clock,
         reloads,
+        identity,
     }));
     system::seal_configuration(&app, &app.snapshot(), "start")
         .await

@@ -21,6 +21,7 @@ use super::h2;
 use super::reply::Reply;
 use super::tls::{self, Tls};
 use super::watched::{self, Framing, Seen, Watched};
+use crate::identity::address::Peer;
 
 /// How long a connection may be without a request. Longer than the 60 s for which proxies in front keep theirs, so that
 /// it is they who close and no request meets a closing connection.
@@ -102,7 +103,33 @@ where
     H: Fn(http::Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    /// Serves the connection; each request carries the address of its other end.
     async fn run(self, stream: TcpStream) {
+        let peer = stream.peer_addr().ok().map(Peer);
+        let Self {
+            limits,
+            stop,
+            handler,
+            tls,
+            open,
+        } = self;
+        let handler = Arc::new(move |mut request: http::Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            handler(request)
+        });
+        let named = Connection {
+            limits,
+            stop,
+            handler,
+            tls,
+            open,
+        };
+        named.accepted(stream).await;
+    }
+
+    async fn accepted(self, stream: TcpStream) {
         if let Err(error) = watched::set_options(&stream) {
             tracing::debug!(kind = ?error.kind(), "connection ended before it began");
             return;

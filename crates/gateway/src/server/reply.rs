@@ -78,6 +78,16 @@ pub(crate) fn error_in(family: Family, error: &Error, call_id: Option<&str>) -> 
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     match error {
+        Error::Exceeded { exceeded, .. } => {
+            if exceeded.dimension != policy::budget::Dimension::Budget {
+                let kind = HeaderValue::from_static(exceeded.dimension.as_str());
+                headers.insert("rate_limit_type", kind);
+            }
+            let reset = exceeded.reset_text();
+            if let Some(value) = reset.and_then(|text| HeaderValue::from_str(&text).ok()) {
+                headers.insert("reset_at", value);
+            }
+        }
         Error::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }

@@ -136,6 +136,10 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
     } = unanswered;
     let upstream = call.app().upstream.clone();
     let digests = call.app().digests.clone();
+    let first = call.facts().is_none_or(|facts| facts.attempts.is_empty());
+    if !first {
+        call.retarget(request)?;
+    }
     let facts = call.facts_mut().ok_or(Error::Internal)?;
     let deployment = facts.destination.deployment.clone();
     let deadline = deadline(facts, &deployment);

@@ -9,7 +9,7 @@ use crate::support::{MASTER, TestApp, prompt, soon, words};
 const CHAT: &str = "/v1/chat/completions";
 
 /// The tests that read bodies of errors.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 10] = [
     include_str!("errors.rs"),
     include_str!("providers.rs"),
     include_str!("http.rs"),
@@ -18,6 +18,8 @@ const TESTS: [&str; 8] = [
     include_str!("reload.rs"),
     include_str!("routes.rs"),
     include_str!("routing.rs"),
+    include_str!("identity/authz.rs"),
+    include_str!("identity/budgets.rs"),
 ];
 
 /// Quoted words of the table that are no codes of ours: types and parameters.
@@ -43,10 +45,11 @@ fn every_code_of_the_source_is_tested() {
     let codes: BTreeSet<&str> = quoted.filter(|word| !OTHER_WORDS.contains(word)).collect();
     assert!(codes.len() > 25, "{codes:?}");
     for code in codes {
-        // These two keep LiteLLM's body, which has no code.
+        // These keep LiteLLM's body, which has no code.
         let asserted = match code {
             "not_found" => "\"detail\": \"Not Found\"".to_owned(),
             "method_not_allowed" => "\"detail\": \"Method Not Allowed\"".to_owned(),
+            "route_denied" => "Virtual key is not allowed to call this route.".to_owned(),
             _ => format!("\"{code}"),
         };
         assert!(

@@ -15,6 +15,7 @@ mod errors;
 mod evasion;
 mod faults;
 mod http;
+mod identity;
 mod info;
 mod json;
 mod ledger;

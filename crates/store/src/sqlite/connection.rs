@@ -6,8 +6,14 @@ use rusqlite::{Connection, OpenFlags};
 
 /// The first page of a file that we made says so.
 pub(super) const APPLICATION_ID: i64 = 0x5347_4c31;
-/// Layout of the `sealgate_*` tables.
-pub(super) const LAYOUT: i64 = 1;
+/// Layouts of the `sealgate_*` tables, each made from the one before. A step is never changed once it is released: what
+/// follows is a step of its own.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_identity.sql"),
+];
+/// The newest layout.
+const LAYOUT: i64 = MIGRATIONS.len() as i64;
 /// Fewest CPU per record among the page sizes that were measured.
 const PAGE_SIZE: i64 = 8192;
 /// How long to wait for another writer, such as the reference tool.
@@ -100,15 +106,21 @@ fn durable(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether the file has our tables, in a layout that we know.
-pub(super) fn check_layout(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Brings the file to the newest layout, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id != APPLICATION_ID {
         return Err(OpenError::NotOurs(path.to_owned()));
     }
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found != LAYOUT {
+    if !(1..=LAYOUT).contains(&found) {
         return Err(OpenError::Newer { found });
+    }
+    for (layout, step) in (1..).zip(MIGRATIONS).filter(|(layout, _)| *layout > found) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", layout)?;
+        transaction.commit()?;
     }
     Ok(())
 }
@@ -116,7 +128,9 @@ pub(super) fn check_layout(connection: &Connection, path: &Path) -> Result<(), O
 /// Makes all tables in one transaction, so that a file has all of them or none.
 pub(super) fn make_tables(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(include_str!("schema.sql"))?;
+    for step in MIGRATIONS {
+        transaction.execute_batch(step)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", LAYOUT)?;
     transaction.commit()?;

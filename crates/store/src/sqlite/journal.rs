@@ -16,7 +16,7 @@ use super::{
     values::{Text, signed},
     wal::checkpoint,
 };
-use crate::{disk, spend::Spend};
+use crate::{change::Change, disk, spend::Spend};
 
 impl SqliteJournal {
     /// Chains of tenants need tables that this layout does not have.
@@ -30,7 +30,12 @@ impl SqliteJournal {
         ))
     }
 
-    fn execute(&self, operation: &'static str, sql: &str, params: impl Params) -> Result<usize> {
+    pub(super) fn execute(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<usize> {
         run(self.connection()?, sql, params).map_err(|error| error::journal(operation, &error))
     }
 
@@ -226,10 +231,15 @@ impl Journal for SqliteJournal {
     }
 
     fn attach(&mut self, _chain: &Chain, record: &Sealed, attachment: &[u8]) -> Result<()> {
+        if Change::is_change(attachment) {
+            return self.apply_change(record, attachment);
+        }
         let spend =
             Spend::decode(attachment).map_err(|error| error::item("spend", error.to_string()))?;
+        // The columns in the order in which the migrations made them.
         let sql = "INSERT INTO sealgate_spend VALUES \
-                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+                   ?19, ?20, ?21, ?22, ?23)";
         let values = params![
             number(record.sequence())?,
             spend.at,
@@ -249,6 +259,11 @@ impl Journal for SqliteJournal {
             spend.cost_micro_usd,
             spend.cost_source.code(),
             spend.estimated,
+            spend.tenant,
+            spend.organization,
+            spend.end_user,
+            spend.tags,
+            spend.address,
         ];
         self.execute("spend", sql, values).map(drop)
     }
@@ -439,6 +454,6 @@ impl Journal for SqliteJournal {
     }
 }
 
-fn number(number: u64) -> Result<i64> {
+pub(super) fn number(number: u64) -> Result<i64> {
     signed(number).map_err(|error| error::item("number", error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! The journal on SQLite: one file, write-ahead log, one sync per commit, one committer.
 
 mod connection;
+mod entities;
 mod error;
 mod gate;
 mod journal;
@@ -147,7 +148,7 @@ impl SqliteJournal {
 
     fn connect(&mut self) -> Result<(), OpenError> {
         let mut connection = connection::connect(&self.path, false)?;
-        connection::check_layout(&connection, &self.path)?;
+        connection::migrate(&mut connection, &self.path)?;
         let folder = Folder::start(self.path.clone(), Arc::clone(&self.gate))?;
         let signal = folder.signal();
         // The hook takes the place of SQLite's own folding inside commits.

@@ -112,6 +112,7 @@ impl TestApp {
                 inner: access.clone(),
             })),
             clock: clock.clone(),
+            identity: gateway::identity::Seed::default(),
         };
         let running = serve::start(setup)
             .await

@@ -8,6 +8,7 @@ use capsule::verify::{Keys, Record as Verifiable, Seal};
 use ledger::Checkpoint;
 use ledger::memory::Contents;
 use ledger::tree::{Edge, leaf_hash};
+use store::change::Change;
 use store::spend::Spend;
 
 use super::evidence::{Record, records};
@@ -99,10 +100,21 @@ pub(crate) fn intents_closed(contents: &Contents) {
 /// Each call's record has its spend row, with the price of its tokens; nothing else has one.
 pub(crate) fn spend_is_the_sum_of_the_records(contents: &Contents) {
     for record in records(contents) {
-        let spend = contents
-            .attachments
-            .get(&record.sequence)
-            .map(|bytes| Spend::decode(bytes).expect("a spend row"));
+        let attachment = contents.attachments.get(&record.sequence);
+        if record.environment("event") == "identity_change" {
+            let change = Change::decode(attachment.expect("a change")).expect("a change");
+            let sealed = record.environment("changes").as_array().expect("a list");
+            assert_eq!(sealed.len(), change.rows.len());
+            for (entry, row) in sealed.iter().zip(&change.rows) {
+                assert_eq!(
+                    entry["mac"],
+                    row.mac.as_str(),
+                    "the record holds the MAC of the row"
+                );
+            }
+            continue;
+        }
+        let spend = attachment.map(|bytes| Spend::decode(bytes).expect("a spend row"));
         assert_eq!(
             spend.is_some(),
             record.is_call(),
@@ -120,7 +132,8 @@ pub(crate) fn spend_is_the_sum_of_the_records(contents: &Contents) {
             (used["tokens_in"].as_u64(), used["tokens_out"].as_u64()),
             (Some(spend.tokens_in), Some(spend.tokens_out))
         );
-        if let Some(cost) = spend.cost_micro_usd {
+        let configured = record.environment("cost_source") == "config";
+        if let Some(cost) = spend.cost_micro_usd.filter(|_| configured) {
             let price = spend.tokens_in * PRICE_IN + spend.tokens_out * PRICE_OUT;
             assert_eq!(u64::try_from(cost).ok(), Some(price), "{used}");
         }

@@ -66,6 +66,58 @@ impl TestApp {
         .await
     }
 
+    /// A request with a key and a JSON body.
+    pub(crate) async fn with_key(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let bearer = format!("Bearer {key}");
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.request(method, path, body.into(), &headers).await
+    }
+
+    /// A management request with the master key that must succeed.
+    pub(crate) async fn manage(&self, path: &str, body: Value) -> Value {
+        let method = if body.is_null() { "GET" } else { "POST" };
+        let answer = self.with_key(MASTER, method, path, body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// A new key.
+    pub(crate) async fn key(&self, fields: Value) -> String {
+        let made = self.manage("/key/generate", fields).await;
+        made["key"].as_str().expect("a key").to_owned()
+    }
+
+    /// A chat call with a key.
+    pub(crate) async fn chat_as(&self, key: &str, model: &str, more: Value) -> Answer {
+        let body = prompt(model, "hello sealed world", more);
+        self.with_key(key, "POST", CHAT, body).await
+    }
+
+    /// A chat call with a key whose answer is read by the test.
+    pub(crate) async fn open_as(&self, key: &str, model: &str, more: Value) -> Open {
+        let body = prompt(model, "hello sealed world", more).to_string();
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.open_request("POST", CHAT, body.into(), &headers).await
+    }
+
     /// A request with exactly these headers.
     pub(crate) async fn keyless(
         &self,

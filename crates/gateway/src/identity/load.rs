@@ -1,0 +1,130 @@
+//! From the store's rows to the tables of a running gateway.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use policy::MicroUsd;
+use policy::budget::Book;
+use policy::identity::{Claim, Directory, Entity, Kind, Past, Tables};
+use store::change::EntityRow;
+use store::identity::Spent;
+use store::reader::{ReadError, Reader};
+
+use super::secret::Secrets;
+use crate::config::Config;
+use crate::digest::{DigestKey, Purpose};
+
+/// The entities of the rows, and how many of them are not as they were sealed. Those are kept, marked: they refuse calls.
+pub(super) fn rows(stored: &[EntityRow], secrets: &Secrets) -> (Vec<Arc<Entity>>, usize) {
+    let mut damaged = 0;
+    let mut out = Vec::with_capacity(stored.len());
+    for row in stored {
+        let entity = entity(row, secrets);
+        damaged += usize::from(entity.damaged);
+        out.push(Arc::new(entity));
+    }
+    (out, damaged)
+}
+
+fn entity(row: &EntityRow, secrets: &Secrets) -> Entity {
+    let parsed = serde_json::from_str::<Entity>(&row.doc);
+    let intact = secrets.is_intact(row);
+    if let (true, Ok(entity)) = (intact, &parsed)
+        && entity.kind.as_str() == row.kind
+        && *entity.id == *row.id
+        && *entity.tenant == *row.tenant
+        && entity.version == row.version
+    {
+        return entity.clone();
+    }
+    tracing::error!(
+        kind = %row.kind,
+        id = %row.id,
+        version = row.version,
+        "a stored row is not the one that was sealed; it counts as blocked"
+    );
+    Entity {
+        kind: super::kind_of(&row.kind).unwrap_or_default(),
+        id: row.id.as_str().into(),
+        tenant: row.tenant.as_str().into(),
+        version: row.version,
+        damaged: true,
+        ..parsed.unwrap_or_default()
+    }
+}
+
+/// Rebuilds what was spent: first what an administrator set, then every priced call since.
+pub(super) fn book(
+    book: &mut Book,
+    directory: &Directory,
+    database: Option<&Path>,
+    digests: &DigestKey,
+    config: &Config,
+    now: i64,
+) -> Result<(), ReadError> {
+    let tables = directory.read();
+    for kind in [
+        Kind::Key,
+        Kind::Team,
+        Kind::User,
+        Kind::Organization,
+        Kind::Customer,
+        Kind::Tag,
+        Kind::Tenant,
+    ] {
+        for row in tables.all(kind) {
+            if let (Some(object), Some(spend)) = (Tables::object(row), row.spend) {
+                book.set_spend(&object, spend.amount, spend.since);
+            }
+        }
+    }
+    let Some(path) = database else {
+        return Ok(());
+    };
+    // End users stand in rows of spend as digests.
+    let customers: HashMap<String, Box<str>> = tables
+        .all(Kind::Customer)
+        .map(|row| {
+            let label = digests.digest(&row.tenant, Purpose::Label, row.id.as_bytes());
+            (label.uuid(), row.id.clone())
+        })
+        .collect();
+    Reader::open(path)?.spent(|spent| {
+        let cost = MicroUsd::new(spent.cost);
+        let end_user = customers.get(&spent.end_user).map(|id| &**id);
+        for claim in claims(&tables, config, spent, end_user) {
+            book.replay(&claim.demand(), spent.at, cost, now);
+        }
+    })
+}
+
+/// The objects that a past call counts against.
+fn claims(tables: &Tables, config: &Config, spent: &Spent, end_user: Option<&str>) -> Vec<Claim> {
+    let tags: Vec<&str> = spent
+        .tags
+        .split('\u{1f}')
+        .filter(|tag| !tag.is_empty())
+        .collect();
+    let mut claims = Vec::new();
+    if !config.budgets.global.is_empty() {
+        claims.push(super::global(config));
+    }
+    let past = Past {
+        tenant: &spent.tenant,
+        key: &spent.key,
+        team: &spent.team,
+        user: &spent.user,
+        organization: &spent.organization,
+        end_user,
+        tags: &tags,
+        model: &spent.model,
+    };
+    claims.extend(tables.claims_of_past(&past));
+    let deployment = config
+        .models
+        .deployments()
+        .find(|(_, deployment)| deployment.id == spent.deployment);
+    claims.extend(deployment.and_then(|(_, deployment)| super::of_deployment(deployment)));
+    claims
+}

@@ -1,0 +1,186 @@
+//! Keys, teams, users and what they may spend: the tables that calls look in, how they are filled, and how they change.
+
+pub(crate) mod address;
+mod change;
+mod load;
+pub(crate) mod secret;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use policy::budget::{Book, Object, ObjectKind, Shelf};
+use policy::identity::{Claim, Directory, Entity, Kind, Principal};
+use store::change::EntityRow;
+use tokio::sync::watch;
+
+pub(crate) use change::{Action, ChangeError, Edited, Editor};
+use secret::Secrets;
+
+use crate::config::Config;
+use crate::digest::DigestKey;
+
+/// What a store had of identity when the gateway started. The default is a store without any.
+#[derive(Default)]
+pub struct Seed {
+    /// Entities as they were read.
+    pub rows: Vec<EntityRow>,
+    /// The database, for the audit log and rows of spend; `None` for a ledger in memory.
+    pub database: Option<PathBuf>,
+}
+
+/// Identity of a running gateway.
+pub(crate) struct Identity {
+    pub(crate) directory: Directory,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) secrets: Secrets,
+    pub(crate) database: Option<PathBuf>,
+    /// Rows whose MAC was wrong at start.
+    pub(crate) damaged: usize,
+    /// Rises with each change, so that open streams look whether they may go on.
+    changed: watch::Sender<u64>,
+    /// One change at a time: read, decide, seal, apply.
+    editing: tokio::sync::Mutex<()>,
+}
+
+impl Identity {
+    /// Fills the tables from what the store had.
+    pub(crate) fn new(
+        seed: Seed,
+        digest_key: &[u8; 32],
+        digests: &DigestKey,
+        config: &Config,
+        now: i64,
+    ) -> Result<Self, store::reader::ReadError> {
+        let secrets = Secrets::new(digest_key);
+        let (rows, damaged) = load::rows(&seed.rows, &secrets);
+        let directory = Directory::default();
+        directory.apply(rows.into_iter().map(|row| (row, false)));
+        let mut book = Book::new(config.budgets.rules.clone());
+        load::book(
+            &mut book,
+            &directory,
+            seed.database.as_deref(),
+            digests,
+            config,
+            now,
+        )?;
+        Ok(Self {
+            directory,
+            shelf: Shelf::new(book),
+            secrets,
+            database: seed.database,
+            damaged,
+            changed: watch::Sender::new(0),
+            editing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Resolves when the caller's key, or anything it depends on, is blocked or gone.
+    pub(crate) fn when_revoked(
+        self: &Arc<Self>,
+        caller: &Principal,
+        clock: Arc<dyn ledger::Clock>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (identity, caller) = (Arc::clone(self), caller.clone());
+        let mut changed = self.changed.subscribe();
+        async move {
+            if caller.key().is_none() {
+                return std::future::pending().await;
+            }
+            loop {
+                let now = clock.now().micros();
+                if identity.directory.is_revoked(&caller, now) {
+                    return;
+                }
+                // The key's own end comes without a change.
+                let left =
+                    expiry(&caller).map(|end| u64::try_from(end.saturating_sub(now)).unwrap_or(0));
+                let wait = async {
+                    match left {
+                        Some(micros) => {
+                            tokio::time::sleep(std::time::Duration::from_micros(micros)).await
+                        }
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = wait => {}
+                    ended = changed.changed() => if ended.is_err() {
+                        // The gateway ends; its own cut says so to the stream.
+                        return std::future::pending().await;
+                    },
+                }
+            }
+        }
+    }
+
+    /// What a call counts against, in the order in which limits are checked.
+    pub(crate) fn claims(
+        &self,
+        caller: &Principal,
+        config: &Config,
+        model: &str,
+        deployment: &crate::config::Deployment,
+        end_user: Option<&str>,
+    ) -> Vec<Claim> {
+        let mut claims = Vec::with_capacity(8);
+        if !config.budgets.global.is_empty() {
+            claims.push(global(config));
+        }
+        let tags: Vec<&str> = tags(caller).collect();
+        claims.extend(self.directory.read().claims(caller, model, end_user, &tags));
+        claims.extend(of_deployment(deployment));
+        claims
+    }
+}
+
+/// The claim of the whole gateway.
+pub(crate) fn global(config: &Config) -> Claim {
+    let object = Object::new(ObjectKind::Global, "");
+    Claim::new(
+        object,
+        "gateway".to_owned(),
+        0,
+        config.budgets.global.clone(),
+    )
+}
+
+/// The claim of a deployment with a budget of its own.
+pub(crate) fn of_deployment(deployment: &crate::config::Deployment) -> Option<Claim> {
+    let caps = deployment.caps.as_deref()?;
+    let object = Object::new(ObjectKind::Deployment, deployment.id.as_str());
+    Some(Claim::new(
+        object,
+        deployment.group.clone(),
+        0,
+        caps.clone(),
+    ))
+}
+
+/// Tags of a caller's calls: those of its key and team.
+pub(crate) fn tags(caller: &Principal) -> impl Iterator<Item = &str> {
+    let rows = [caller.key(), caller.team()];
+    rows.into_iter()
+        .flatten()
+        .flat_map(|row: &Arc<Entity>| row.tags.iter().map(|tag| &**tag))
+}
+
+fn expiry(caller: &Principal) -> Option<i64> {
+    caller.key()?.key.as_deref()?.expires
+}
+
+/// Kinds in the order in which a store's words name them.
+pub(crate) fn kind_of(word: &str) -> Option<Kind> {
+    [
+        Kind::Key,
+        Kind::Team,
+        Kind::User,
+        Kind::Organization,
+        Kind::Customer,
+        Kind::Budget,
+        Kind::Tag,
+        Kind::Tenant,
+    ]
+    .into_iter()
+    .find(|kind| kind.as_str() == word)
+}

@@ -1,0 +1,6 @@
+//! Keys, teams, users and budgets from outside. Names carry the ids of the attack cases they stand for.
+
+mod auth;
+mod authz;
+mod budgets;
+mod lifecycle;
