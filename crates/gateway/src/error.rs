@@ -33,6 +33,9 @@ pub enum Error {
         /// LiteLLM's name of the role.
         role: &'static str,
     },
+    /// The end user whom the request names is blocked.
+    #[error("the end user named by this request is blocked")]
+    EndUserBlocked,
     /// The key may not use this model or route.
     #[error(transparent)]
     Access(#[from] policy::identity::AccessError),
@@ -309,6 +312,10 @@ impl Error {
                 ..p(403, "auth_error", "master_key_denied", Client)
             },
             Self::RoleDenied { .. } => p(403, "auth_error", "role_denied", Client),
+            Self::EndUserBlocked => Public {
+                param: Some("user".into()),
+                ..p(403, "auth_error", "end_user_blocked", Client)
+            },
             Self::Access(error) => match error {
                 policy::identity::AccessError::Model { object, .. } => Public {
                     param: Some("model".into()),

@@ -34,6 +34,7 @@ fn one_of_each() -> Vec<Error> {
         Error::Auth(policy::AuthError::TeamBlocked),
         Error::Auth(policy::AuthError::AddressNotAllowed),
         Error::RoleDenied { role: "auditor" },
+        Error::EndUserBlocked,
         Error::Access(policy::identity::AccessError::Model {
             object: "team",
             model: "gpt-4o".to_owned(),

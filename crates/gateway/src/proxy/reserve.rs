@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use ledger::SettleSlot;
 use policy::budget::{Demand, Hold, Used};
-use policy::identity::Principal;
+use policy::identity::{AccessError, Kind, Principal, model_matches};
 use policy::{MicroUsd, Slot};
 
 use super::admit::Admitted;
@@ -151,6 +151,9 @@ pub(crate) fn reserve(
     let quote = price::quote(&admitted.destination, settings);
     let expected = price::expect(&admitted.request, &quote, settings);
     let end_user = admitted.request.body.user();
+    if let Some(user) = end_user.as_deref() {
+        may_serve(app, &caller, user, &admitted.destination)?;
+    }
     let model = counted_model(&caller, &admitted.destination).to_owned();
     let claims = app.identity.claims(
         &caller,
@@ -207,6 +210,31 @@ pub(crate) fn reserve(
         settle,
         billing,
     })
+}
+
+/// Whether the end user whom the caller names may be served: the row, where there is one, is not blocked and allows the model.
+fn may_serve(
+    app: &App,
+    caller: &Principal,
+    user: &str,
+    destination: &Destination,
+) -> Result<(), Error> {
+    let tables = app.identity.directory.read();
+    let Some(row) = tables.get(Kind::Customer, caller.tenant(), user) else {
+        return Ok(());
+    };
+    if row.blocked || row.damaged {
+        return Err(Error::EndUserBlocked);
+    }
+    let names = [&*destination.requested, &*destination.group];
+    let fits = |pattern: &str| names.iter().any(|name| model_matches(pattern, name));
+    if row.models.is_empty() || row.models.iter().any(|pattern| fits(pattern)) {
+        return Ok(());
+    }
+    Err(Error::Access(AccessError::Model {
+        object: "customer",
+        model: destination.requested.chars().take(100).collect(),
+    }))
 }
 
 fn billing(caller: &Principal, end_user: Option<String>, address: Option<IpAddr>) -> Billing {

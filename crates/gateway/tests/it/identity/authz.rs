@@ -502,3 +502,32 @@ async fn inj_01_sql_is_stored_as_it_came() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_end_user_is_refused_whatever_key_names_it() {
+    let app = TestApp::start().await;
+    let key = app.key(json!({})).await;
+    let call = json!({ "user": "client-of-ours" });
+    assert_eq!(app.chat_as(&key, "echo", call.clone()).await.status, 200);
+    app.manage("/customer/block", json!({ "user_ids": ["client-of-ours"] }))
+        .await;
+    app.chat_as(&key, "echo", call.clone())
+        .await
+        .refused(403, "end_user_blocked");
+    assert_eq!(app.chat_as(&key, "echo", json!({})).await.status, 200);
+    app.manage(
+        "/customer/unblock",
+        json!({ "user_ids": ["client-of-ours"] }),
+    )
+    .await;
+    app.manage(
+        "/customer/update",
+        json!({ "user_id": "client-of-ours", "models": ["slow"] }),
+    )
+    .await;
+    let refused = app.chat_as(&key, "echo", call).await;
+    assert_eq!(
+        (refused.status, refused.error("type")),
+        (403, json!("customer_model_access_denied"))
+    );
+}
