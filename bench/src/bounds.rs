@@ -114,6 +114,18 @@ fn plain(rows: &[Row], bounds: &mut Vec<Bound>) {
     bounds.extend(null.map(|ratio| at_most("null journal, x nginx", ratio, 2.0)));
     let large = ratio(rows, Kind::Sealgate, Load::Large);
     bounds.extend(large.map(|ratio| at_most("sealed chat 31 KB, x nginx", ratio, 6.0)));
+    let cpu = |load| Some(find(rows, Kind::Sealgate, load, 32)?.cpu().median);
+    if let (Some(chat), Some(messages)) = (cpu(Load::Small), cpu(Load::Messages)) {
+        // A tenth is the noise of a round.
+        bounds.push(at_most("messages, x sealed chat", messages / chat, 1.1));
+        bounds.extend(cpu(Load::Translated).map(|translated| {
+            at_most(
+                "translation of a small call, us",
+                translated - messages,
+                25.0,
+            )
+        }));
+    }
 }
 
 fn streams(rows: &[Row], sync: Sync, bounds: &mut Vec<Bound>) {

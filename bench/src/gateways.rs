@@ -185,9 +185,12 @@ pub(crate) fn sealgate(
         &config,
         format!(
             "model_list:\n  - model_name: {model}\n    litellm_params:\n      model: openai/{model}\n      \
-             api_base: http://{mock}/v1\n      api_key: {upstream}\ngeneral_settings:\n  master_key: {key}\n\
+             api_base: http://{mock}/v1\n      api_key: {upstream}\n  - model_name: {messages}\n    \
+             litellm_params:\n      model: anthropic/{messages}\n      api_base: http://{mock}\n      \
+             api_key: {upstream}\ngeneral_settings:\n  master_key: {key}\n\
              sealgate:\n  data_dir: {data}\n",
             model = payload::MODEL,
+            messages = payload::MESSAGES_MODEL,
             upstream = payload::UPSTREAM_KEY,
             key = payload::CLIENT_KEY,
             data = data.display(),

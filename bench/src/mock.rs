@@ -30,6 +30,7 @@ use crate::{clock, payload};
 /// when its last byte was handed to the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
+    /// Plain calls, chat completions and Messages alike.
     pub(crate) chat: u64,
     pub(crate) streams: u64,
     pub(crate) streams_completed: u64,
@@ -58,6 +59,7 @@ struct State {
 struct Answers {
     chat: Bytes,
     embeddings: Bytes,
+    messages: Bytes,
     head: Bytes,
     events: Vec<Bytes>,
 }
@@ -75,6 +77,7 @@ impl State {
             answers: Answers {
                 chat: payload::chat_answer(),
                 embeddings: payload::embeddings_answer(),
+                messages: payload::messages_answer(),
                 head: payload::stream_head(),
                 events: (0..payload::STREAM_CHUNKS)
                     .map(|index| payload::stream_event(index, None))
@@ -159,6 +162,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Answer,
     if path.ends_with("/embeddings") {
         state.embeddings.fetch_add(1, Ordering::Relaxed);
         return Ok(plain(200, state.answers.embeddings.clone()));
+    }
+    if path.ends_with("/messages") {
+        state.chat.fetch_add(1, Ordering::Relaxed);
+        return Ok(plain(200, state.answers.messages.clone()));
     }
     if !path.ends_with("/chat/completions") {
         return Ok(plain(

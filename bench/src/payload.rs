@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 /// Model name that clients ask for; every gateway maps it to the mock upstream.
 pub(crate) const MODEL: &str = "gpt-4o";
+/// Model name of the deployment that speaks Anthropic's Messages.
+pub(crate) const MESSAGES_MODEL: &str = "claude";
 /// Key that clients present. Long and random-looking, since Sealgate refuses weak master keys.
 pub(crate) const CLIENT_KEY: &str = "sk-bench-8Qv2mZr7Lw4Xc9Tn5Bh1Kd6Pf3Gs0Yj";
 /// Key that gateways present upstream. The mock does not look at it.
@@ -50,6 +52,31 @@ pub(crate) fn embeddings() -> Bytes {
         "{{\"model\":\"{MODEL}\",\"input\":[{}]}}",
         inputs.join(",")
     ))
+}
+
+/// A Messages request of exactly 300 bytes.
+pub(crate) fn messages(model: &str) -> Bytes {
+    let head = format!(
+        "{{\"model\":\"{model}\",\"max_tokens\":64,\"system\":\"You answer in one sentence.\",\
+         \"messages\":[{{\"role\":\"user\",\"content\":\""
+    );
+    let tail = "\"}]}";
+    let room = 300_usize.saturating_sub(head.len() + tail.len());
+    Bytes::from(format!("{head}{}{tail}", prose(room)))
+}
+
+/// The Messages answer of the mock, as long as its chat answer.
+pub(crate) fn messages_answer() -> Bytes {
+    let head = concat!(
+        "{\"id\":\"msg_bench0000000000000000000000\",\"type\":\"message\",\"role\":\"assistant\",",
+        "\"model\":\"claude-sonnet-4-5\",\"content\":[{\"type\":\"text\",\"text\":\""
+    );
+    let tail = concat!(
+        "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,",
+        "\"usage\":{\"input_tokens\":57,\"output_tokens\":42}}"
+    );
+    let room = ANSWER_BYTES.saturating_sub(head.len() + tail.len());
+    Bytes::from(format!("{head}{}{tail}", prose(room)))
 }
 
 /// The chat answer of the mock, with usage.
@@ -156,7 +183,9 @@ mod tests {
         for (body, size) in [
             (small_chat(), 300),
             (small_stream(), 300),
+            (messages(MODEL), 300),
             (chat_answer(), ANSWER_BYTES),
+            (messages_answer(), ANSWER_BYTES),
         ] {
             assert_eq!(body.len(), size);
             serde_json::from_slice::<serde_json::Value>(&body).unwrap();

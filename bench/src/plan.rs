@@ -12,6 +12,10 @@ pub(crate) enum Load {
     /// Chat, 31 KB in fifteen messages.
     Large,
     Embeddings,
+    /// Anthropic Messages, 300 bytes, to a provider that speaks them.
+    Messages,
+    /// The same to a provider that speaks chat completions: translated there and back.
+    Translated,
     /// Fifty chunks, each written at once after the other.
     Burst,
     /// Fifty chunks, one every two milliseconds.
@@ -26,6 +30,7 @@ impl Load {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Embeddings => "/v1/embeddings",
+            Self::Messages | Self::Translated => "/v1/messages",
             _ => "/v1/chat/completions",
         }
     }
@@ -35,6 +40,8 @@ impl Load {
             Self::Small => payload::small_chat(),
             Self::Large => payload::large_chat(),
             Self::Embeddings => payload::embeddings(),
+            Self::Messages => payload::messages(payload::MESSAGES_MODEL),
+            Self::Translated => payload::messages(payload::MODEL),
             Self::Burst | Self::Paced => payload::small_stream(),
         }
     }
@@ -52,6 +59,8 @@ impl Load {
             Self::Small => "chat 300 B",
             Self::Large => "chat 31 KB",
             Self::Embeddings => "embeddings",
+            Self::Messages => "messages 300 B",
+            Self::Translated => "messages 300 B over chat",
             Self::Burst => "stream of 50, burst",
             Self::Paced => "stream of 50, 2 ms apart",
         }
@@ -82,6 +91,8 @@ pub(crate) fn scenarios(with_python: bool, only: Option<&str>) -> Vec<Scenario> 
         (Load::Small, 128, false),
         (Load::Large, 32, true),
         (Load::Embeddings, 32, false),
+        (Load::Messages, 32, false),
+        (Load::Translated, 32, false),
         (Load::Burst, 1, false),
         (Load::Burst, 32, true),
         (Load::Paced, 32, false),
