@@ -21,6 +21,11 @@ const MESSAGES: &str = r#"{"model":"group","max_tokens":200,"temperature":0.5,"s
 const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Paris, the capital of France, has 2.1 million inhabitants."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":90,"output_tokens":20}}"#;
 const COMPLETION: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt","choices":[{"index":0,"message":{"role":"assistant","content":"Paris, the capital of France, has 2.1 million inhabitants."},"finish_reason":"stop"}],"usage":{"prompt_tokens":90,"completion_tokens":20,"total_tokens":110}}"#;
 
+const RESPONSES: &str = r#"{"model":"group","temperature":0.5,"max_output_tokens":200,"instructions":"You are a helpful assistant.","input":[{"role":"user","content":[{"type":"input_text","text":"What is the capital of France, and how many people live there?"}]},{"type":"function_call","call_id":"call_1","name":"look_up","arguments":"{\"city\": \"Paris\"}"},{"type":"function_call_output","call_id":"call_1","output":"2.1 million"},{"role":"user","content":"Thanks; say it in one sentence."}],"tools":[{"type":"function","name":"look_up","description":"Looks a city up","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}]}"#;
+const GENERATED: &str = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"Paris, the capital of France, has 2.1 million inhabitants."}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":90,"candidatesTokenCount":20,"totalTokenCount":110},"modelVersion":"gemini"}"#;
+const CHUNK: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-5\",\"system_fingerprint\":\"fp\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" inhabitants\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n";
+const GENERATED_CHUNK: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\" inhabitants\"}],\"role\":\"model\"},\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":90,\"totalTokenCount\":95},\"modelVersion\":\"gemini\"}\n\n";
+
 const RUNS: u32 = 100_000;
 
 fn head() -> Head {
@@ -118,10 +123,29 @@ fn main() {
         "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
         "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" inhabitants\"}}\n\n",
     );
-    chunk(
-        "stream of OpenAI to messages",
-        &gpt,
-        "",
-        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-5\",\"system_fingerprint\":\"fp\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" inhabitants\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
+    chunk("stream of OpenAI to messages", &gpt, "", CHUNK);
+    let responses = call(
+        "responses to OpenAI",
+        Protocol::Responses,
+        Wire::OpenAi,
+        RESPONSES,
+        COMPLETION,
     );
+    chunk("stream of OpenAI to responses", &responses, "", CHUNK);
+    let gemini = call(
+        "chat to Gemini",
+        Protocol::Chat,
+        Wire::Gemini,
+        CHAT,
+        GENERATED,
+    );
+    chunk("stream of Gemini to chat", &gemini, "", GENERATED_CHUNK);
+    let both = call(
+        "responses to Gemini",
+        Protocol::Responses,
+        Wire::Gemini,
+        RESPONSES,
+        GENERATED,
+    );
+    chunk("stream of Gemini to responses", &both, "", GENERATED_CHUNK);
 }

@@ -119,8 +119,11 @@ fn usage(out: &mut Vec<u8>, usage: &Usage) {
 /// it.
 pub(crate) fn open(out: &mut Vec<u8>, kind: &str, number: u64) {
     out.extend_from_slice(b"event: ");
-    // A type that an upstream made up must not break the frame.
-    out.extend(kind.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    match memchr::memchr2(b'\r', b'\n', kind.as_bytes()) {
+        None => out.extend_from_slice(kind.as_bytes()),
+        // A type that an upstream made up must not break the frame.
+        Some(_) => out.extend(kind.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n'))),
+    }
     out.extend_from_slice(b"\ndata: {\"type\":");
     json::write_string(out, kind);
     out.extend_from_slice(b",\"sequence_number\":");

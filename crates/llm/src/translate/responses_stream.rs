@@ -164,7 +164,48 @@ impl FromChat {
         });
     }
 
+    /// The next piece of the part that is being written: the common event. False if it
+    /// belongs to another part.
+    fn more_text(&mut self, piece: &str, probabilities: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(at) = self.open else { return false };
+        let Some(item) = self.items.get_mut(at) else {
+            return false;
+        };
+        let Body::Message { parts } = &mut item.body else {
+            return false;
+        };
+        let index = parts.len().saturating_sub(1);
+        let Some(part) = parts.last_mut().filter(|part| !part.refusal) else {
+            return false;
+        };
+        part.text.push_str(piece);
+        if !probabilities.is_empty() {
+            if !part.logprobs.is_empty() {
+                part.logprobs.push(b',');
+            }
+            part.logprobs.extend_from_slice(probabilities);
+        }
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let place = Place {
+            item: number(at),
+            index: Some(("content_index", number(index))),
+        };
+        write::open(out, "response.output_text.delta", self.number);
+        write::place(out, &item.id, place);
+        out.extend_from_slice(b",\"delta\":");
+        json::write_string(out, piece);
+        out.extend_from_slice(b",\"logprobs\":[");
+        out.extend_from_slice(probabilities);
+        out.push(b']');
+        write::close(out);
+        self.number = self.number.saturating_add(1);
+        true
+    }
+
     fn text(&mut self, piece: &str, refusal: bool, probabilities: &[u8], out: &mut Vec<u8>) {
+        if !refusal && self.more_text(piece, probabilities, out) {
+            return;
+        }
         let is_open = self.open.filter(|at| {
             let item = self.items.get(*at);
             item.is_some_and(|item| matches!(item.body, Body::Message { .. }))
@@ -423,53 +464,74 @@ impl FromChat {
     }
 
     fn chunk(&mut self, root: Node<'_>, out: &mut Vec<u8>) -> Result<(), AnswerError> {
-        if let Ok(Some(usage)) = Usage::of_answer(root) {
-            self.usage = Some(usage);
+        for (key, value) in root.entries().filter(|(_, value)| !value.is_null()) {
+            if key.is_str("choices") {
+                value
+                    .items()
+                    .try_for_each(|choice| self.choice(choice, out))?;
+            } else if key.is_str("usage") || key.is_str("x_groq") {
+                self.usage = Usage::of_answer(root).ok().flatten().or(self.usage);
+            }
         }
-        let choices = root
-            .get("choices")
-            .into_iter()
-            .flat_map(|list| list.items());
-        for choice in choices {
-            let index = choice.get("index").and_then(|node| node.as_u64());
-            if index.unwrap_or(0) != 0 {
-                continue;
+        Ok(())
+    }
+
+    fn choice(&mut self, choice: Node<'_>, out: &mut Vec<u8>) -> Result<(), AnswerError> {
+        let (mut delta, mut reason) = (None, None);
+        let mut probabilities = Vec::new();
+        for (key, value) in choice.entries().filter(|(_, value)| !value.is_null()) {
+            if key.is_str("delta") {
+                delta = Some(value);
+            } else if key.is_str("finish_reason") {
+                reason = value.as_str();
+            } else if key.is_str("logprobs") {
+                logprobs(&mut probabilities, choice);
+            } else if key.is_str("index") && value.as_u64().unwrap_or(0) != 0 {
+                return Ok(());
             }
-            if let Some(delta) = choice.get("delta").filter(|d| d.kind() == Kind::Object) {
-                self.delta(choice, delta, out)?;
-            }
-            let reason = choice.get("finish_reason").and_then(|node| node.as_str());
-            if let Some(reason) = reason {
-                self.reason = Some(reason.into_owned());
-            }
+        }
+        if let Some(delta) = delta {
+            self.delta(delta, &probabilities, out)?;
+        }
+        if let Some(reason) = reason {
+            self.reason = Some(reason.into_owned());
         }
         Ok(())
     }
 
     fn delta(
         &mut self,
-        choice: Node<'_>,
         delta: Node<'_>,
+        probabilities: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), AnswerError> {
-        let signature = signature_of(delta);
-        let reasoning = reasoning_of(delta);
-        if reasoning.is_some() || signature.is_some() {
-            self.reasoning(&reasoning.unwrap_or_default(), signature, out);
+        // One look at each member: reasoning first, then text, then calls.
+        let (mut thinks, mut content, mut refusal, mut calls) = (false, None, None, None);
+        for (key, value) in delta.entries().filter(|(_, value)| !value.is_null()) {
+            if key.is_str("content") {
+                content = value.as_str();
+            } else if key.is_str("tool_calls") {
+                calls = Some(value);
+            } else if key.is_str("refusal") {
+                refusal = value.as_str();
+            } else {
+                thinks |= !key.is_str("role");
+            }
         }
-        let text = |name: &str| delta.get(name)?.as_str().filter(|text| !text.is_empty());
-        if let Some(piece) = text("content") {
-            let mut probabilities = Vec::new();
-            logprobs(&mut probabilities, choice);
-            self.text(&piece, false, &probabilities, out);
+        if thinks {
+            let signature = signature_of(delta);
+            let reasoning = reasoning_of(delta);
+            if reasoning.is_some() || signature.is_some() {
+                self.reasoning(&reasoning.unwrap_or_default(), signature, out);
+            }
         }
-        if let Some(piece) = text("refusal") {
+        if let Some(piece) = content.filter(|text| !text.is_empty()) {
+            self.text(&piece, false, probabilities, out);
+        }
+        if let Some(piece) = refusal.filter(|text| !text.is_empty()) {
             self.text(&piece, true, &[], out);
         }
-        let calls = delta
-            .get("tool_calls")
-            .into_iter()
-            .flat_map(|list| list.items());
+        let calls = calls.into_iter().flat_map(|list| list.items());
         for (place, call) in calls.enumerate() {
             self.call(call, place, out)?;
         }
