@@ -124,6 +124,33 @@ impl Edits {
         }
     }
 
+    /// Removes the elements of an array that `keep` refuses; the others stay as they are.
+    pub(crate) fn retain_items(&mut self, array: Node<'_>, keep: impl Fn(Node<'_>) -> bool) {
+        let open = array.span().start.saturating_add(1);
+        // End of the last kept element; end of the run of removed ones after it.
+        let (mut kept_end, mut run): (Option<usize>, Option<usize>) = (None, None);
+        for item in array.items() {
+            let span = item.span();
+            if !keep(item) {
+                run = Some(span.end);
+                continue;
+            }
+            if let Some(end) = run.take() {
+                // The comma before the run goes with it, or the one after it.
+                let range = match kept_end {
+                    Some(before) => before..end,
+                    None => open..span.start,
+                };
+                self.replaced.push((range, Vec::new()));
+            }
+            kept_end = Some(span.end);
+        }
+        if let Some(end) = run {
+            self.replaced
+                .push((kept_end.unwrap_or(open)..end, Vec::new()));
+        }
+    }
+
     /// Sets the member `key` to `raw` (one JSON value): replaces the value that is
     /// there, else adds the member at the end.
     ///

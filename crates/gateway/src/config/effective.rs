@@ -85,9 +85,16 @@ impl Lines {
         self.0.push((path.to_owned(), value.to_string()));
     }
 
-    /// A choice by its name in lower case.
+    /// A choice by its name in lower case, words joined by `_`.
     fn word(&mut self, path: &str, value: impl Debug) {
-        self.add(path, format!("{value:?}").to_lowercase());
+        let mut name = String::new();
+        for letter in format!("{value:?}").chars() {
+            if letter.is_uppercase() && name.ends_with(char::is_alphabetic) {
+                name.push('_');
+            }
+            name.extend(letter.to_lowercase());
+        }
+        self.add(path, name);
     }
 }
 

@@ -40,6 +40,9 @@ pub enum PromptHash {
 pub enum OpaqueParts {
     /// A call with such a part is refused when checks are selected.
     Block,
+    /// As `Block`, but what a provider has signed or encrypted itself goes back to it: signatures of thoughts, encrypted
+    /// reasoning and search results. Agents send these with every turn.
+    PassReasoning,
     /// The part passes and is recorded as not inspected.
     Pass,
 }
@@ -106,10 +109,22 @@ pub(super) fn read(
             "calls pass although checks they select are not built; each record says not_run";
         opens(&section, "inactive_checks", message, report);
     }
-    let opaque = [("block", OpaqueParts::Block), ("pass", OpaqueParts::Pass)];
+    let opaque = [
+        ("block", OpaqueParts::Block),
+        ("pass_reasoning", OpaqueParts::PassReasoning),
+        ("pass", OpaqueParts::Pass),
+    ];
     let opaque_parts = section.choice("opaque_parts", &opaque, report);
-    if opaque_parts == Some(OpaqueParts::Pass) {
-        let message = "parts that no check can read pass; each record says not inspected";
+    let opened = match opaque_parts {
+        Some(OpaqueParts::Pass) => {
+            Some("parts that no check can read pass; each record says not inspected")
+        }
+        Some(OpaqueParts::PassReasoning) => {
+            Some("reasoning that a provider has encrypted passes; each record says not inspected")
+        }
+        Some(OpaqueParts::Block) | None => None,
+    };
+    if let Some(message) = opened {
         opens(&section, "opaque_parts", message, report);
     }
     let hashes = [

@@ -9,7 +9,7 @@ use guard::{Check as _, Form};
 use llm::edit::{EditError, Edits};
 use llm::protocol::Protocol;
 use llm::scan::{Doc, NodeId};
-use llm::transcript::{Part, Text};
+use llm::transcript::{OpaqueKind, Part, Text};
 
 use super::coverage::{Entry, Outcome, Side, count_finding};
 use super::inspect::Request;
@@ -98,15 +98,20 @@ pub(crate) fn check_request(
     }
     let not_inspected = opaque_kinds(transcript);
     let blocked_by = run.blocked.clone();
-    let refused = match (&run.blocked, not_inspected.first()) {
+    let passes = |kind: &&String| match snapshot.config.opaque_parts {
+        OpaqueParts::Block => false,
+        OpaqueParts::PassReasoning => kind.as_str() == OpaqueKind::Reasoning.as_str(),
+        OpaqueParts::Pass => true,
+    };
+    let refused = match (
+        &run.blocked,
+        not_inspected.iter().find(|kind| !passes(kind)),
+    ) {
         (Some(check), _) => Some(Error::Blocked {
             check: check.to_string(),
             reason: "a blocked word was found".to_owned(),
         }),
-        (None, Some(kind))
-            if snapshot.config.opaque_parts == OpaqueParts::Block
-                && !selected.checks.is_empty() =>
-        {
+        (None, Some(kind)) if !selected.checks.is_empty() => {
             Some(Error::NotInspectable { kind: kind.clone() })
         }
         _ => None,

@@ -300,6 +300,28 @@ async fn checks_that_cannot_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_signed_can_go_back_while_images_cannot() {
+    for (setting, status) in [("block", 400), ("pass_reasoning", 200)] {
+        let app = TestApp::with(|config| {
+            config["guardrails"] = words("pre_call", "forbidden", "BLOCK");
+            config["sealgate"]["opaque_parts"] = json!(setting);
+        })
+        .await;
+        let signed = json!([{ "role": "user", "content": "x" },
+            { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": "c2ln" }, { "type": "text", "text": "y" }] },
+            { "role": "user", "content": "z" }]);
+        let answer = app.chat("echo", json!({ "messages": signed })).await;
+        assert_eq!(answer.status, status, "{setting}: {}", answer.text());
+        let image =
+            json!([{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } }]);
+        let image = json!({ "messages": [{ "role": "user", "content": image }] });
+        let answer = app.chat("echo", image).await;
+        answer.refused(400, "not_inspectable");
+        assert_eq!(app.sandbox.requests().len(), usize::from(status == 200));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_of_the_gateway() {
     let app = TestApp::with(|config| config["sealgate"]["limits"]["max_parallel"] = json!(1)).await;
     let mut first = app.open("hang-after-1", json!({ "stream": true })).await;

@@ -159,6 +159,8 @@ impl Request for MessagesRequest {
                 if !target.forward_metadata {
                     own_metadata(&mut edits, value);
                 }
+            } else if name == "messages" {
+                signed_only(&mut edits, value);
             } else if fields::gateway_extra(&name) && rule(&name).is_none() {
                 edits.remove_entry(root, key);
             }
@@ -172,6 +174,33 @@ impl Request for MessagesRequest {
 
     fn max_output_tokens(&self) -> Option<u64> {
         self.doc.root().get("max_tokens")?.as_u64()
+    }
+}
+
+/// Takes thinking out that another provider's model did: it has no signature, and the API
+/// refuses what it has not signed itself.
+fn signed_only(edits: &mut Edits, messages: Node<'_>) {
+    let unsigned = |block: Node<'_>| {
+        let signature = block.get("signature");
+        block
+            .get("type")
+            .is_some_and(|kind| kind.is_str("thinking"))
+            && signature.is_some_and(|signature| signature.is_str(""))
+    };
+    let turns = messages.items().filter(|message| {
+        message
+            .get("role")
+            .is_some_and(|role| role.is_str("assistant"))
+    });
+    for content in turns.filter_map(|message| message.get("content")) {
+        if !content.items().any(unsigned) {
+            continue;
+        }
+        match content.items().all(unsigned) {
+            // A turn must not be empty.
+            true => edits.replace_raw(content, json::string("(no answer)")),
+            false => edits.retain_items(content, |block| !unsigned(block)),
+        }
     }
 }
 

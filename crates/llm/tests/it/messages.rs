@@ -60,6 +60,43 @@ fn members_for_the_gateway_do_not_leave_it() {
 }
 
 #[test]
+fn thinking_of_another_provider_does_not_go_back_to_this_one() {
+    let body = |content: &str| {
+        format!(
+            r#"{{"model":"claude-up","max_tokens":1,"messages":[{{"role":"user","content":"x"}},{{"role":"assistant","content":{content}}}]}}"#
+        )
+    };
+    let unsigned = r#"{"type":"thinking","thinking":"t","signature":""}"#;
+    let signed = r#"{"type":"thinking","thinking":"t","signature":"s"}"#;
+    let text = r#"{"type":"text","text":"a"}"#;
+    let cases = [
+        (format!("[{unsigned}, {text}]"), format!("[{text}]")),
+        (format!("[{text}, {unsigned}]"), format!("[{text}]")),
+        (
+            format!("[{unsigned},{unsigned},{text} , {unsigned},{unsigned}]"),
+            format!("[{text}]"),
+        ),
+        (
+            format!("[{text},{unsigned},{signed}]"),
+            format!("[{text},{signed}]"),
+        ),
+        (format!("[{unsigned}]"), "\"(no answer)\"".to_owned()),
+        (format!("[{signed},{text}]"), format!("[{signed},{text}]")),
+    ];
+    for (content, expected) in cases {
+        assert_eq!(sent(&body(&content)), body(&expected));
+    }
+    // What a check has changed beside it stays changed.
+    let request = parse(&body(&format!("[{unsigned},{text}]")));
+    let mut edits = request.upstream_edits(&target(false));
+    let masked = request.transcript().texts.last().expect("a text");
+    let node = request.doc().node(masked.node);
+    edits.replace_text(node, "***").expect("a text");
+    let sent = edits.apply(request.doc()).expect("own edits");
+    assert!(String::from_utf8_lossy(&sent).contains(r#"[{"type":"text","text":"***"}]"#));
+}
+
+#[test]
 fn destinations_and_wrong_values_are_refused_by_name() {
     let cases = [
         (
