@@ -7,13 +7,7 @@ mod record;
 mod value;
 mod writer;
 
-use std::{
-    cell::RefCell,
-    path::Path,
-    sync::{Arc, MutexGuard},
-    thread,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use capsule::{CapsuleType, Signer};
 use ledger::{Clock, SystemClock};
@@ -22,7 +16,7 @@ use store::{keys::shared_seed, signer::FastSigner};
 
 use call::{Call, Event};
 use place::Place;
-use queue::{Bounds, Item, Queue, Refused, State};
+use queue::{Bounds, Item, Queue, Queues, Refused};
 use record::{Content, DigestKey, Settings};
 use writer::{Report, Writer};
 
@@ -33,15 +27,10 @@ create_exception!(
     "A store, key or record that cannot be used."
 );
 
-thread_local! {
-    /// Locks held while this thread forks, so that no other thread holds them in the child's copy.
-    static FORKING: RefCell<Vec<(*const Queue, MutexGuard<'static, State>)>> = const { RefCell::new(Vec::new()) };
-}
-
 /// One store and its writer. Lives as long as the process.
 #[pyclass(frozen, module = "sealgate_litellm._native")]
 struct Store {
-    queue: &'static Queue,
+    queues: &'static Queues,
     signer: &'static FastSigner,
     digest_key: &'static DigestKey,
     report: &'static Report,
@@ -79,7 +68,7 @@ impl Store {
             });
         });
         Ok(Store {
-            queue: Box::leak(Box::new(Queue::new(Bounds { records, bytes }))),
+            queues: Box::leak(Box::new(Queues::new(Bounds { records, bytes }))),
             signer: Box::leak(Box::new(signer)),
             digest_key: Box::leak(Box::new(digest_key)),
             report: Box::leak(Box::new(report)),
@@ -95,57 +84,52 @@ impl Store {
 
     /// Waits until everything that was submitted so far is written. False when the time was not enough.
     fn flush(&self, py: Python<'_>, seconds: f64) -> bool {
-        let ticket = self.queue.lock().counts.submitted;
-        py.detach(|| self.queue.wait_for(ticket, limit(seconds), false)) == Ok(true)
+        let queue = self.queues.current();
+        let ticket = queue.lock().counts.submitted;
+        py.detach(|| queue.wait_for(ticket, limit(seconds), false)) == Ok(true)
     }
 
     /// Waits until one record is written. False when the time was not enough.
     fn wait(&self, py: Python<'_>, ticket: u64, seconds: f64) -> PyResult<bool> {
-        py.detach(|| self.queue.wait_for(ticket, limit(seconds), true))
+        let queue = self.queues.current();
+        py.detach(|| queue.wait_for(ticket, limit(seconds), true))
             .map_err(CapsuleError::new_err)
     }
 
     /// Waits for room.
     fn wait_for_room(&self, py: Python<'_>, seconds: f64) {
-        py.detach(|| self.queue.wait_for_room(limit(seconds)));
+        let queue = self.queues.current();
+        py.detach(|| queue.wait_for_room(limit(seconds)));
     }
 
     /// Lets go of the store, as a process does that ends; the next record opens it again.
     fn release(&self, py: Python<'_>) {
+        let queue = self.queues.current();
         py.detach(|| {
-            let state = self.queue.park();
-            self.queue.unpark(state);
+            queue.park();
+            queue.unpark();
         });
     }
 
-    /// To be called before the process forks: closes the store and holds its queue.
+    /// To be called before the process forks: closes the store until `after_fork`. No lock is held in
+    /// between: other threads would wait for it with the interpreter, and this one for the interpreter.
     fn before_fork(&self, py: Python<'_>) {
-        py.detach(|| drop(self.queue.park()));
-        // Taken with the interpreter attached, as every caller of `record` does: whoever held it while
-        // waiting for the interpreter would wait for a thread that waits for it.
-        let held = self.queue.lock();
-        FORKING.with_borrow_mut(|forking| forking.push((self.queue, held)));
+        let queue = self.queues.current();
+        py.detach(|| queue.park());
     }
 
     /// To be called after it, in both processes.
     fn after_fork(&self, child: bool) {
-        let held = FORKING.with_borrow_mut(|forking| {
-            let at = forking
-                .iter()
-                .position(|(queue, _)| std::ptr::eq(*queue, self.queue));
-            at.map(|at| forking.swap_remove(at).1)
-        });
-        let Some(mut held) = held else { return };
         if child {
-            held.after_fork();
+            self.queues.after_fork();
         } else {
-            self.queue.unpark(held);
+            self.queues.current().unpark();
         }
     }
 
     /// Counts since the process began.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let state = self.queue.lock();
+        let state = self.queues.current().lock();
         let counts = state.counts.clone();
         let (bytes, failing, last) = (state.bytes, state.failing.clone(), state.last_error.clone());
         drop(state);
@@ -173,7 +157,7 @@ impl Store {
     ) -> PyResult<Recorder> {
         let settings = settings(agent_id, domain, capsule_type, content)?;
         Ok(Recorder {
-            queue: self.queue,
+            queues: self.queues,
             signer: self.signer,
             digest_key: self.digest_key,
             report: self.report,
@@ -186,7 +170,7 @@ impl Store {
 /// Takes events of one logger.
 #[pyclass(frozen, module = "sealgate_litellm._native")]
 struct Recorder {
-    queue: &'static Queue,
+    queues: &'static Queues,
     signer: &'static FastSigner,
     digest_key: &'static DigestKey,
     report: &'static Report,
@@ -220,7 +204,8 @@ impl Recorder {
             call,
             settings: Arc::clone(&self.settings),
         };
-        let refused = match self.queue.push(item, force, || self.start()) {
+        let queue = self.queues.current();
+        let refused = match queue.push(item, force, || self.start(queue)) {
             Ok(ticket) => return Ok(ticket),
             Err(refused) => refused,
         };
@@ -238,9 +223,9 @@ impl Recorder {
 }
 
 impl Recorder {
-    fn start(&self) -> std::io::Result<thread::JoinHandle<()>> {
+    fn start(&self, queue: &'static Queue) -> std::io::Result<thread::JoinHandle<()>> {
         let writer = Writer {
-            queue: self.queue,
+            queue,
             chain: self.place.chain().map_err(std::io::Error::other)?,
             signer: self.signer,
             digest_key: self.digest_key,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -60,7 +63,39 @@ pub(crate) struct State {
     pub(crate) process: u32,
 }
 
-/// The queue of one store.
+/// The queue of one store in this process. A fork leaves the parent's queue behind and goes on with the
+/// next: other threads may have held the copied lock, and what waits belongs to the parent.
+pub(crate) struct Queues {
+    first: Queue,
+    /// Forks between the process that made this and this one.
+    forks: AtomicUsize,
+}
+
+impl Queues {
+    pub(crate) fn new(bounds: Bounds) -> Queues {
+        Queues {
+            first: Queue::new(bounds),
+            forks: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn current(&self) -> &Queue {
+        let mut queue = &self.first;
+        for _ in 0..self.forks.load(Ordering::Acquire) {
+            queue = queue
+                .next
+                .get_or_init(|| Box::new(Queue::new(queue.bounds)));
+        }
+        queue
+    }
+
+    /// In a forked process, before it has a second thread.
+    pub(crate) fn after_fork(&self) {
+        self.forks.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Calls that wait, and where they stand.
 pub(crate) struct Queue {
     state: Mutex<State>,
     /// For the writer.
@@ -68,6 +103,8 @@ pub(crate) struct Queue {
     /// For everybody else: room, written records, a parked writer.
     pub(crate) progress: Condvar,
     bounds: Bounds,
+    /// That of a forked process.
+    next: OnceLock<Box<Queue>>,
 }
 
 /// Why a record was not taken.
@@ -87,6 +124,7 @@ impl Queue {
             work: Condvar::new(),
             progress: Condvar::new(),
             bounds,
+            next: OnceLock::new(),
         }
     }
 
@@ -184,21 +222,21 @@ impl Queue {
     }
 
     /// Makes the writer let go of the store, and returns once it has.
-    pub(crate) fn park(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn park(&self) {
         let mut state = self.lock();
         state.park += 1;
         if state.process != std::process::id() {
-            return state;
+            return;
         }
         self.work.notify_one();
         while state.thread.is_some() && !state.parked {
             state = wait(&self.progress, state, Duration::from_secs(3600));
         }
-        state
     }
 
     /// Lets the writer go on.
-    pub(crate) fn unpark(&self, mut state: MutexGuard<'_, State>) {
+    pub(crate) fn unpark(&self) {
+        let mut state = self.lock();
         state.park = state.park.saturating_sub(1);
         drop(state);
         self.work.notify_all();
@@ -221,13 +259,6 @@ impl State {
             thread: None,
             process: std::process::id(),
         }
-    }
-
-    /// Begins anew in a forked process. What waits belongs to the parent, which writes it.
-    pub(crate) fn after_fork(&mut self) {
-        // The thread does not exist here; forgetting its handle neither joins nor detaches it.
-        std::mem::forget(self.thread.take());
-        *self = State::new();
     }
 }
 

@@ -26,6 +26,7 @@ _stores: list[Store] = []
 _said: set[str] = set()
 _told_to_end = False
 _drained = False
+_stores_are_closed = False
 
 
 class _Marker:
@@ -87,20 +88,27 @@ async def drain_loop(seconds: float) -> None:
 
 
 def _before_fork() -> None:
+    global _stores_are_closed
     for store in _stores:
         store.before_fork()
+    _stores_are_closed = True
 
 
 def _after_fork_in_parent() -> None:
+    global _stores_are_closed
+    _stores_are_closed = False
     for store in _stores:
         store.after_fork(False)
 
 
 def _after_fork_in_child() -> None:
-    global ending, _told_to_end, _drained
+    global ending, _told_to_end, _drained, _stores_are_closed
     ending = _told_to_end = _drained = False
-    for store in _stores:
-        store.after_fork(True)
+    # A fork that did not announce itself took open stores along: their next record says so.
+    if _stores_are_closed:
+        for store in _stores:
+            store.after_fork(True)
+    _stores_are_closed = False
     _litellm.begin_anew_after_fork()
     _arm_multiprocessing(False)
 
