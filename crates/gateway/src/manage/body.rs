@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use policy::MicroUsd;
 use policy::budget::{Caps, ModelCap, Period, WindowCap};
-use policy::identity::Entity;
+use policy::identity::{Entity, Kind};
 use serde_json::{Map, Value};
 
 use super::ManageError;
@@ -402,6 +402,13 @@ pub(super) fn common(fields: &mut Fields<'_>, row: &mut Entity) -> Result<(), Ma
             .map(|map| Value::Object(map.clone()).to_string().into());
     }
     if let Some(blocked) = fields.flag("blocked")? {
+        // Nothing calls by them, so there is nothing to refuse.
+        if blocked && matches!(row.kind, Kind::Tag | Kind::Budget) {
+            return Err(ManageError::unknown(
+                "blocked",
+                "this field has no effect on tags and budgets; block the key, team, user or customer",
+            ));
+        }
         row.blocked = blocked;
     }
     for (name, slot) in [

@@ -130,6 +130,8 @@ pub(crate) struct Facts {
     pub(crate) billed: bool,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) key_id: Arc<str>,
+    /// The agent that the key is bound to.
+    pub(crate) agent: Option<Box<str>>,
     pub(crate) tenant: String,
     /// Who the call counts against.
     pub(crate) billing: Billing,

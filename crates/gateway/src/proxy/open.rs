@@ -153,6 +153,7 @@ fn facts(
         billed: request.protocol.is_billed(),
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
+        agent: bound_agent(&admitted.caller),
         tenant: admitted.caller.tenant().to_owned(),
         billing,
         destination: super::facts::Destination {
@@ -195,6 +196,12 @@ fn facts(
         dropped_params: Vec::new(),
         opened_switches: Vec::new(),
     }
+}
+
+/// The first agent that the key is bound to.
+fn bound_agent(caller: &policy::auth::Caller) -> Option<Box<str>> {
+    let key = caller.principal().key()?.key.as_deref()?;
+    key.agents.first().cloned()
 }
 
 fn content(snapshot: &Snapshot, body: &dyn llm::protocol::Request) -> Content {

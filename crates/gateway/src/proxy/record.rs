@@ -87,11 +87,6 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
     env.insert("digest_key", ledger.digest_key.as_ref());
     env.insert("intent", number);
     env.insert("key_id", facts.key_id.as_ref());
-    for (name, value) in [("team", &facts.billing.team), ("tenant", &facts.tenant)] {
-        if !value.is_empty() {
-            env.insert(name, value.as_str());
-        }
-    }
     env.insert("ledger", ledger.id.as_ref());
     env.insert("model_group", facts.destination.group.as_ref());
     if !facts.not_inspected.is_empty() {
@@ -119,11 +114,17 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
         );
     }
     env.insert("stream", facts.stream);
-    env.insert("team", Value::Null);
+    env.insert(
+        "team",
+        match facts.billing.team.as_str() {
+            "" => Value::Null,
+            team => team.into(),
+        },
+    );
     env.insert("tenant", facts.tenant.as_str());
     env.insert("version", env!("CARGO_PKG_VERSION"));
     Context {
-        agent_id: ledger.host.to_string(),
+        agent_id: facts.agent.as_deref().unwrap_or(&ledger.host).to_owned(),
         session_id: facts.labels.session.clone(),
         environment: env,
     }

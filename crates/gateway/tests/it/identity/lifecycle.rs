@@ -44,6 +44,22 @@ async fn a_key_calls_and_its_spend_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_names_the_team_and_the_agent_of_the_key() {
+    let app = TestApp::start().await;
+    let team = app
+        .manage("/team/new", json!({ "team_alias": "search" }))
+        .await;
+    let key = app
+        .key(json!({ "team_id": team["team_id"], "agents": ["billing-bot", "other"] }))
+        .await;
+    let answer = app.chat_as(&key, "echo", json!({ "max_tokens": 20 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let record = app.record_of(&answer).await;
+    assert_eq!(record.environment("team"), &team["team_id"]);
+    assert_eq!(record.document["context"]["agent_id"], "billing-bot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn key_01_a_blocked_key_is_refused_at_once_and_its_stream_is_cut() {
     let app = TestApp::start().await;
     let key = app.key(json!({})).await;
