@@ -12,6 +12,7 @@ use super::channels::{Blocked, Channels};
 use super::facts::AskedTool;
 use crate::digest::{Purpose, Running};
 use crate::error::Error;
+use crate::upstream::forward::spoken_name;
 use crate::upstream::scrub::scrub;
 
 /// Most tool calls whose names and arguments are collected for the record.
@@ -51,6 +52,8 @@ pub(crate) struct Events {
     ended: bool,
     /// Credentials of the deployment, for error texts.
     secrets: Vec<String>,
+    /// Name of the provider in error texts.
+    provider: &'static str,
     response: Running,
     delivered_bytes: u64,
     finish_reasons: Vec<String>,
@@ -71,6 +74,9 @@ impl Events {
             protocol,
             ended: false,
             secrets,
+            provider: call.facts().map_or("", |facts| {
+                spoken_name(&facts.destination.deployment.provider)
+            }),
             response: call.app().digests.begin("", Purpose::Response),
             delivered_bytes: 0,
             finish_reasons: Vec::new(),
@@ -127,7 +133,7 @@ impl Events {
         };
         let error = Error::Upstream {
             status,
-            provider: "OpenAI",
+            provider: self.provider,
             message,
             code: error.code.as_deref().map(|code| scrub(code, &secrets)),
             param: None,

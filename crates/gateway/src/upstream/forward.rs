@@ -363,7 +363,7 @@ async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) 
     let clean = |text: &str| scrub(text, &secrets);
     Error::Upstream {
         status,
-        provider: "OpenAI",
+        provider: spoken_name(&deployment.provider),
         message: message.map_or_else(
             || format!("status {status} without a readable error"),
             clean,
@@ -371,6 +371,16 @@ async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) 
         code: field("code").map(clean),
         param: field("param").map(clean),
         retry_after,
+    }
+}
+
+/// How LiteLLM's error texts name a provider; those of OpenAI's format are all called by its name.
+pub(crate) fn spoken_name(provider: &str) -> &'static str {
+    match provider {
+        "anthropic" => "Anthropic",
+        "azure" => "Azure",
+        "gemini" => "Gemini",
+        _ => "OpenAI",
     }
 }
 
