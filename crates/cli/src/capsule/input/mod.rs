@@ -275,6 +275,19 @@ impl Row {
 }
 
 impl Chunk {
+    /// One record as JSON.
+    #[cfg(test)]
+    pub(crate) fn of_json(record: Vec<u8>) -> Chunk {
+        let whole = 0..record.len();
+        Chunk {
+            consumed: 0,
+            content: Content::Json {
+                bytes: record,
+                records: vec![whole],
+            },
+        }
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -30,7 +30,7 @@ pub struct Checker {
 }
 
 /// What was found out about one record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Examined {
     /// What the chain needs: place, link and stored hash.
     pub place: Checked,
@@ -53,7 +53,7 @@ pub struct Examined {
 }
 
 /// What is needed to check a signature again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SecondChance {
     job: SignatureJob,
     content: Result<(), Failure>,

@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod lines;
+#[cfg(test)]
+mod mutations;
 pub mod report;
 pub mod trust;
 
