@@ -383,6 +383,15 @@ async fn http_15_many_streams_at_once() {
         );
         refused = codes.len();
     }
+    // Those that were let in begin when their tasks are run.
+    let all_in = async {
+        while server.calls() < 100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all_in)
+        .await
+        .expect("a hundred calls");
     assert_eq!(server.calls(), 100);
     server.go_on.notify_waiters();
     server.stop().await;

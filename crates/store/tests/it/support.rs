@@ -156,6 +156,8 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // A checkpoint is written beside its place and moved there, at a time of its own.
+        .filter(|name| !name.ends_with(".new"))
         .collect();
     names.sort();
     names
