@@ -25,13 +25,14 @@ def register(**settings):
     return logger
 
 
-def ask(number=0, **more):
-    return litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": f"question {number}"}], mock_response="Paris", **more)
+def ask(number=0, mock_response="Paris", **more):
+    messages = [{"role": "user", "content": f"question {number}"}]
+    return litellm.completion(model="gpt-4o", messages=messages, mock_response=mock_response, **more)
 
 
-async def aask(number=0, **more):
-    return await litellm.acompletion(
-        model="gpt-4o", messages=[{"role": "user", "content": f"question {number}"}], mock_response="Paris", **more)
+async def aask(number=0, mock_response="Paris", **more):
+    messages = [{"role": "user", "content": f"question {number}"}]
+    return await litellm.acompletion(model="gpt-4o", messages=messages, mock_response=mock_response, **more)
 
 
 async def many(count, first=0):
@@ -207,7 +208,7 @@ def exceptions():
         error = _made(kind, f"failed as {name}")
         if error is None:
             continue
-        for call in (lambda: ask(mock_response_error=error), lambda: asyncio.run(aask(mock_response_error=error))):
+        for call in (lambda: ask(mock_response=error), lambda: asyncio.run(aask(mock_response=error))):
             try:
                 call()
             except Exception as raised:
