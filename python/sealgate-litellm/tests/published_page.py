@@ -60,7 +60,9 @@ def own_storage():
 
 
 def sections(found):
-    first, second, third = found
+    # LiteLLM keeps a callback that it has once taken over, so the first logger hears the call with a storage of its own too.
+    first, second, third, last = found
+    assert last["trigger"]["request"] == "Buy?"
     assert first["trigger"]["request"] == "What is the capital of France?" and first["trigger"]["source"] == "litellm"
     assert first["context"]["agent_id"] == "litellm"
     assert first["context"]["environment"] == {"model": "gpt-4o", "call_type": "completion"}
