@@ -300,13 +300,20 @@ def hashed():
 def outlast():
     """Records while the store is gone: they wait, and are written when it is back."""
     import subprocess
+    import time
 
     logger = register()
+    control = os.environ["SEALGATE_TEST_RESTART"].split()
+    subprocess.run([*control[:-1], "stop"], cwd="/", stdout=subprocess.DEVNULL, check=True)
     for number in range(40):
         ask(number)
-        if number == 10:
-            restart = subprocess.Popen(os.environ["SEALGATE_TEST_RESTART"].split(), cwd="/", stdout=subprocess.DEVNULL)
-    assert restart.wait() == 0
+    # One try at least meets a store that is gone.
+    until = time.monotonic() + 20
+    while not logger.stats()["failed_commits"]:
+        assert time.monotonic() < until, logger.stats()
+        time.sleep(0.01)
+    # A restart of a stopped server starts it with the options it had.
+    subprocess.run(control, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     assert logger.flush()
     return 40
 
