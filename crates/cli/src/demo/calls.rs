@@ -14,6 +14,11 @@ pub(super) const BLOCKED_WORD: &str = "swordfish";
 pub(super) const MASKED_WORD: &str = "orchid";
 pub(super) const MASK: &str = "[CODENAME]";
 
+/// A model group whose deployment fails, and its fallback is `echo`.
+pub(super) const FAILING_GROUP: &str = "main";
+/// What the sandbox calls the model behind it.
+pub(super) const FAILING_MODEL: &str = "fail-503";
+
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
 
@@ -22,6 +27,8 @@ pub(super) struct Made {
     pub(super) row: Row,
     pub(super) id: Option<String>,
     pub(super) outcome: &'static str,
+    /// Deployments that its record must name as attempts, in order, with the provider's status; empty when only one was asked.
+    pub(super) attempts: &'static [(&'static str, u64)],
 }
 
 /// Makes all calls but the one that is killed.
@@ -30,6 +37,7 @@ pub(super) fn all(target: &Target, provider: &Journal) -> Result<Vec<Made>> {
         plain(target)?,
         streamed(target)?,
         translated(target, provider)?,
+        fallen_back(target)?,
         blocked(target, provider)?,
         masked(target, provider)?,
         leaving(target)?,
@@ -66,7 +74,12 @@ fn made(what: &str, answer: &Answer, outcome: &'static str, wrong: &[(bool, &str
         wrong: (!wrong.is_empty()).then(|| wrong.join("; ")),
         ..Row::default()
     };
-    Made { row, id, outcome }
+    Made {
+        row,
+        id,
+        outcome,
+        attempts: &[],
+    }
 }
 
 fn content(answer: &Answer) -> String {
@@ -101,6 +114,7 @@ pub(super) fn killed() -> Made {
         row,
         id: None,
         outcome: "unknown",
+        attempts: &[],
     }
 }
 
@@ -182,6 +196,31 @@ fn translated(target: &Target, provider: &Journal) -> Result<Made> {
             ),
         ],
     ))
+}
+
+/// A call whose deployment fails; the fallback of its group answers, and the record holds both attempts.
+fn fallen_back(target: &Target) -> Result<Made> {
+    let text = "Say this back to me.";
+    let answer = ask(target, FAILING_GROUP, text, false, None)?;
+    let mut made = made(
+        "a fallback",
+        &answer,
+        "success",
+        &[
+            (answer.status == 200, "status"),
+            (content(&answer) == text, "another text came back"),
+            (
+                answer.header("x-litellm-attempted-fallbacks") == Some("1"),
+                "the answer does not say that a fallback gave it",
+            ),
+            (
+                answer.header("x-sealgate-attempts") == Some("main=503, echo=200"),
+                "the answer does not name the attempts",
+            ),
+        ],
+    );
+    made.attempts = &[(FAILING_GROUP, 503), ("echo", 200)];
+    Ok(made)
 }
 
 fn blocked(target: &Target, provider: &Journal) -> Result<Made> {

@@ -2,23 +2,36 @@
 
 use std::path::Path;
 
-use super::calls::{BLOCKED_WORD, MASK, MASKED_WORD};
+use super::calls::{BLOCKED_WORD, FAILING_GROUP, FAILING_MODEL, MASK, MASKED_WORD};
 
 /// Environment variables that the configuration refers to.
 pub(super) const MASTER_KEY: &str = "SEALGATE_DEMO_MASTER_KEY";
 pub(super) const PROVIDER_KEY: &str = "SEALGATE_DEMO_PROVIDER_KEY";
 
-const MODELS: [&str; 6] = ["echo", "story", "drip", "fail-500", "hang", "embed"];
+/// Model groups, each with the sandbox's model behind it.
+const MODELS: [(&str, &str); 7] = [
+    ("echo", "echo"),
+    ("story", "story"),
+    ("drip", "drip"),
+    ("fail-500", "fail-500"),
+    ("hang", "hang"),
+    ("embed", "embed"),
+    (FAILING_GROUP, FAILING_MODEL),
+];
 
 /// The text of `config.yaml`.
 pub(super) fn yaml(provider: &str, data_dir: &Path) -> String {
     let mut out = String::from("model_list:\n");
-    for model in MODELS {
+    for (group, model) in MODELS {
         out.push_str(&format!(
-            "  - model_name: {model}\n    litellm_params:\n      model: openai/{model}\n      api_base: {provider}\n      \
-             api_key: os.environ/{PROVIDER_KEY}\n      input_cost_per_token: 0.0000025\n      output_cost_per_token: 0.00001\n"
+            "  - model_name: {group}\n    litellm_params:\n      model: openai/{model}\n      api_base: {provider}\n      \
+             api_key: os.environ/{PROVIDER_KEY}\n      input_cost_per_token: 0.0000025\n      output_cost_per_token: 0.00001\n    \
+             model_info:\n      id: {group}\n"
         ));
     }
+    out.push_str(&format!(
+        "router_settings:\n  num_retries: 0\n  fallbacks:\n    - {FAILING_GROUP}: [echo]\n"
+    ));
     out.push_str(&format!(
         "guardrails:\n  - guardrail_name: house-words\n    litellm_params:\n      guardrail: litellm_content_filter\n      \
          mode: [pre_call, post_call]\n      default_on: true\n      blocked_words:\n        \

@@ -127,6 +127,7 @@ fn with_record(made: Made, ledger: &Ledger) -> Row {
         mut row,
         id,
         outcome,
+        attempts,
     } = made;
     let found = match id {
         Some(id) => ledger.record(&id),
@@ -158,6 +159,18 @@ fn with_record(made: Made, ledger: &Ledger) -> Row {
     } else {
         format!("{status} ({})", verdicts.join(", "))
     };
+    let tried = attempts_of(record);
+    if tried.len() > 1 {
+        let said: Vec<String> = tried
+            .iter()
+            .map(|(deployment, status)| format!("{deployment}={status}"))
+            .collect();
+        row.verdict.push_str(&format!(", {}", said.join(", ")));
+    }
+    if !attempts.is_empty() && tried != attempts {
+        row.wrong
+            .get_or_insert_with(|| format!("the record names the attempts {tried:?}"));
+    }
     let sequence = number("/sequence").unwrap_or_default();
     row.record = format!("#{sequence} {}", text(record, "/id"));
     if status != outcome {
@@ -165,6 +178,20 @@ fn with_record(made: Made, ledger: &Ledger) -> Row {
             .get_or_insert_with(|| format!("the record says `{status}`, not `{outcome}`"));
     }
     row
+}
+
+/// Deployment and status of each attempt that a record holds.
+fn attempts_of(record: &Value) -> Vec<(&str, u64)> {
+    let attempts = record.pointer("/execution/tool_calls/0/result/attempts");
+    let attempts = attempts.and_then(Value::as_array).into_iter().flatten();
+    attempts
+        .filter_map(|attempt| {
+            Some((
+                attempt.get("deployment")?.as_str()?,
+                attempt.get("status")?.as_u64()?,
+            ))
+        })
+        .collect()
 }
 
 fn text<'r>(record: &'r Value, pointer: &str) -> &'r str {
