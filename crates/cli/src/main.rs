@@ -1,5 +1,6 @@
 //! `sealgate`: the gateway and what belongs to running it.
 
+mod client;
 mod command;
 mod demo;
 mod exit;
@@ -43,6 +44,11 @@ enum Command {
         #[command(subcommand)]
         action: command::guard::Action,
     },
+    /// Work with virtual keys.
+    Keys {
+        #[command(subcommand)]
+        action: command::keys::Action,
+    },
     /// Verify the ledger of a data directory.
     Verify(command::verify::Args),
     /// Work on the ledger itself.
@@ -65,6 +71,7 @@ fn main() -> Exit {
         Some(Command::Config { action }) => command::config::run(&action),
         Some(Command::Completions(args)) => command::completions::run(&args),
         Some(Command::Guard { action }) => command::guard::run(&action),
+        Some(Command::Keys { action }) => command::keys::run(&action),
         Some(Command::Verify(args)) => command::verify::run(&args),
         Some(Command::Ledger { action }) => command::ledger::run(&action),
     };

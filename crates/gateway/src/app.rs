@@ -22,6 +22,7 @@ use crate::proxy::headers::Witness;
 use crate::proxy::refusals::Refusals;
 use crate::proxy::settle::Settler;
 use crate::serve::desk::Desk;
+use crate::server::addresses::Pace;
 use crate::server::reply::{self, Reply};
 use crate::upstream::client::Upstream;
 use crate::upstream::prepared::Prepared;
@@ -63,6 +64,9 @@ pub(crate) struct App {
     pub(crate) digests: Arc<DigestKey>,
     pub(crate) upstream: Upstream,
     pub(crate) slots: Arc<Slots>,
+    /// Requests and wrong keys by address.
+    pub(crate) requests_by_address: Pace,
+    pub(crate) wrong_keys_by_address: Pace,
     /// Keys, teams, users, and what they spent.
     pub(crate) identity: Arc<Identity>,
     pub(crate) metrics: Arc<Metrics>,
@@ -98,6 +102,8 @@ impl App {
         let limits = &parts.snapshot.config.limits;
         Self {
             slots: Slots::new(limits.max_parallel),
+            requests_by_address: Pace::default(),
+            wrong_keys_by_address: Pace::default(),
             refusals: Refusals::new(limits.sealed_refusals_per_minute),
             identity: Arc::new(parts.identity),
             snapshot: ArcSwap::from_pointee(parts.snapshot),

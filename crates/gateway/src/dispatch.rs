@@ -26,6 +26,10 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
         // Where its body ends is not certain, so none of it is read.
         return app.refuse(Family::OpenAi, error, "framing", None);
     }
+    if let Err(error) = proxy::authenticate::admit_address(&app, &head) {
+        let reply = app.refuse(family_of(head.uri.path()), error, "address", None);
+        return read::discard(&head.headers, body, reply).await;
+    }
     let found = match Route::lookup(head.method.as_str(), head.uri.path()) {
         Lookup::Found { route, model } => Ok((route, model.map(str::to_owned))),
         Lookup::OtherMethod { allow } => Err(Error::MethodNotAllowed { allow }),

@@ -212,6 +212,16 @@ pub enum Error {
         /// The configured limit.
         limit: usize,
     },
+    /// One address sends more than the listener takes from it.
+    #[error(
+        "Rate limit exceeded for this address: too many {what}. Try again in {seconds} seconds."
+    )]
+    TooManyFromAddress {
+        /// `requests` or `wrong keys`.
+        what: &'static str,
+        /// Seconds until one is taken again.
+        seconds: u64,
+    },
     /// The settle queue is full: calls are admitted again when records have been committed.
     #[error("the gateway is overloaded: too many records wait to be committed")]
     Overloaded,
@@ -410,6 +420,10 @@ impl Error {
             Self::TooManyParallel { .. } => Public {
                 retry_after: Some(1),
                 ..p(429, "throttling_error", "too_many_parallel", Client)
+            },
+            Self::TooManyFromAddress { seconds, .. } => Public {
+                retry_after: Some(*seconds),
+                ..p(429, "throttling_error", "too_many_from_address", Client)
             },
             Self::Overloaded => Public {
                 retry_after: Some(1),

@@ -125,6 +125,10 @@ fn one_of_each() -> Vec<Error> {
             model: "x".to_owned(),
         },
         Error::TooManyParallel { limit: 100 },
+        Error::TooManyFromAddress {
+            what: "requests",
+            seconds: 2,
+        },
         Error::Overloaded,
         Error::AuditUnavailable,
         Error::ConfigRejected("config.yaml:3: model_list: expected a list".to_owned()),

@@ -75,6 +75,63 @@ pub fn is_scannable(text: &str) -> bool {
     base62(&crc32(head.as_bytes()).to_be_bytes(), CHECK).eq(check.chars())
 }
 
+/// What a text looks like, before anybody is asked whether it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'t> {
+    /// A scannable key whose check digits are right.
+    Scannable {
+        /// The environment that it was made for.
+        environment: &'t str,
+        /// The id inside the key, 12 characters; only a label for scanners.
+        label: &'t str,
+    },
+    /// Begins like a scannable key; cut, mistyped or invented.
+    ScannableDamaged,
+    /// `sk-` and 256 bits, as this gateway makes them.
+    Plain,
+    /// `sk-` and 128 bits, as LiteLLM makes them.
+    LiteLlm,
+    /// Begins with `sk-`; chosen by somebody, or a provider's.
+    Chosen,
+    /// 64 hexadecimal digits: the SHA-256 of a key, as LiteLLM stores it.
+    Hash,
+    /// 32 hexadecimal digits: the public id of a key.
+    PublicId,
+    /// Nothing that this gateway accepts.
+    Other,
+}
+
+/// What a text looks like. Asks nobody and needs no secret.
+#[must_use]
+pub fn form(text: &str) -> Form<'_> {
+    if is_scannable(text) {
+        let mut parts = text.split('_').skip(1);
+        return match (parts.next(), parts.next()) {
+            (Some(environment), Some(label)) => Form::Scannable { environment, label },
+            _ => Form::ScannableDamaged,
+        };
+    }
+    if text.starts_with(BRAND) {
+        return Form::ScannableDamaged;
+    }
+    if let Some(rest) = text.strip_prefix("sk-") {
+        let url_safe = rest.bytes().all(|byte| URL_SAFE.contains(&byte));
+        return match (rest.len(), url_safe) {
+            (43, true) => Form::Plain,
+            (22, true) => Form::LiteLlm,
+            _ => Form::Chosen,
+        };
+    }
+    let is_hex = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match (text.len(), is_hex) {
+        (64, true) => Form::Hash,
+        (32, true) => Form::PublicId,
+        _ => Form::Other,
+    }
+}
+
 /// What may be shown of a key: `sk-...` and its last four characters.
 #[must_use]
 pub fn masked(key: &str) -> String {
@@ -118,7 +175,27 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{crc32, is_scannable, masked, plain, scannable};
+    use super::{Form, crc32, form, is_scannable, masked, plain, scannable};
+
+    #[test]
+    fn forms_are_told_apart_without_asking_anybody() {
+        let ours = scannable("prod", &[7; 48]);
+        assert!(
+            matches!(form(&ours), Form::Scannable { environment: "prod", label } if label.len() == 12)
+        );
+        assert_eq!(form(&ours[..ours.len() - 1]), Form::ScannableDamaged);
+        for (text, expected) in [
+            (plain(&[1; 32]).as_str(), Form::Plain),
+            ("sk-abcdefghijklmnopqrstuv", Form::LiteLlm),
+            ("sk-1234", Form::Chosen),
+            (&"0f".repeat(32), Form::Hash),
+            (&"0f".repeat(16), Form::PublicId),
+            ("hello", Form::Other),
+            ("", Form::Other),
+        ] {
+            assert_eq!(form(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn check_digits_are_those_of_crc32() {

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod guard;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod serve;
 pub(crate) mod verify;

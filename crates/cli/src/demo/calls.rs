@@ -4,9 +4,9 @@ use anyhow::Result;
 use gateway::sandbox::{Journal, Outcome};
 use serde_json::{Value, json};
 
-use super::client::{self, Answer};
 use super::instance::Target;
 use super::table::Row;
+use crate::client::{self, Answer};
 
 /// The word that the demo's configuration blocks.
 pub(super) const BLOCKED_WORD: &str = "swordfish";
@@ -19,7 +19,7 @@ pub(super) const FAILING_GROUP: &str = "main";
 /// What the sandbox calls the model behind it.
 pub(super) const FAILING_MODEL: &str = "fail-503";
 
-const CHAT: &str = "/v1/chat/completions";
+pub(super) const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
 
 /// A call that was made: its row so far, the id of its record if the answer told, and the outcome its record must have.
@@ -29,7 +29,12 @@ pub(super) struct Made {
     pub(super) outcome: &'static str,
     /// Deployments that its record must name as attempts, in order, with the provider's status; empty when only one was asked.
     pub(super) attempts: &'static [(&'static str, u64)],
+    /// Code of the refusal, for a request that never became a call.
+    pub(super) refused: Option<&'static str>,
 }
+
+/// What is wrong with an answer to a call that tells no id.
+pub(super) const NO_RECORD: &str = "the answer names no record";
 
 /// Makes all calls but the one that is killed.
 pub(super) fn all(target: &Target, provider: &Journal) -> Result<Vec<Made>> {
@@ -57,7 +62,12 @@ fn ask(
 }
 
 /// A row for `answer`; `wrong` says what is not as promised.
-fn made(what: &str, answer: &Answer, outcome: &'static str, wrong: &[(bool, &str)]) -> Made {
+pub(super) fn made(
+    what: &str,
+    answer: &Answer,
+    outcome: &'static str,
+    wrong: &[(bool, &str)],
+) -> Made {
     let mut wrong: Vec<&str> = wrong
         .iter()
         .filter(|(fine, _)| !fine)
@@ -65,7 +75,7 @@ fn made(what: &str, answer: &Answer, outcome: &'static str, wrong: &[(bool, &str
         .collect();
     let id = answer.header("x-litellm-call-id").map(str::to_owned);
     if id.is_none() {
-        wrong.push("the answer names no record");
+        wrong.push(NO_RECORD);
     }
     let row = Row {
         what: what.to_owned(),
@@ -79,6 +89,7 @@ fn made(what: &str, answer: &Answer, outcome: &'static str, wrong: &[(bool, &str
         id,
         outcome,
         attempts: &[],
+        refused: None,
     }
 }
 
@@ -91,7 +102,7 @@ fn content(answer: &Answer) -> String {
         .to_owned()
 }
 
-fn code(answer: &Answer) -> String {
+pub(super) fn code(answer: &Answer) -> String {
     answer
         .json()
         .pointer("/error/sealgate_code")
@@ -115,14 +126,17 @@ pub(super) fn killed() -> Made {
         id: None,
         outcome: "unknown",
         attempts: &[],
+        refused: None,
     }
 }
 
-/// The call that shows that the restarted gateway serves.
+/// The call that shows that the restarted gateway serves, and those of a team.
 pub(super) fn after_the_restart(target: &Target) -> Result<Vec<Made>> {
     let mut made = plain(target)?;
     made.row.what = "and restarted".to_owned();
-    Ok(vec![made])
+    let mut out = vec![made];
+    out.extend(super::team::all(target)?);
+    Ok(out)
 }
 
 /// One plain chat call.

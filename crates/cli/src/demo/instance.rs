@@ -12,8 +12,8 @@ use gateway::config::{self, Config, MapEnv, Overrides};
 use gateway::serve::{self, Running, Setup, data};
 use ledger::{Clock, SystemClock};
 
-use super::client;
 use super::config::{MASTER_KEY, PROVIDER_KEY};
+use crate::client;
 
 /// Where calls go, and with which key.
 pub(super) struct Target {

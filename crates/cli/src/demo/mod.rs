@@ -1,11 +1,11 @@
 //! `sealgate demo`: real calls through a real gateway to a sandbox provider, and what the ledger says about them.
 
 mod calls;
-mod client;
 mod config;
 mod instance;
 mod proof;
 mod table;
+mod team;
 mod work;
 
 use std::fs;
@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use gateway::sandbox::{Journal, Options, Sandbox};
 use serde_json::Value;
 
+use crate::client;
 use calls::Made;
 use instance::{Plan, Target};
 use proof::Ledger;
@@ -128,11 +129,16 @@ fn with_record(made: Made, ledger: &Ledger) -> Row {
         id,
         outcome,
         attempts,
+        refused,
     } = made;
-    let found = match id {
-        Some(id) => ledger.record(&id),
+    let found = match (id, refused) {
+        (Some(id), _) => ledger.record(&id),
+        (None, Some(code)) => ledger.records.iter().rfind(|record| {
+            text(record, "/context/environment/event") == "refusal"
+                && text(record, "/outcome/error") == code
+        }),
         // The killed call told nobody its id: it is the newest one that recovery sealed.
-        None => ledger
+        (None, None) => ledger
             .records
             .iter()
             .rfind(|record| text(record, "/outcome/status") == "unknown"),

@@ -14,4 +14,5 @@ mod capsule_input;
 mod capsule_reference;
 mod capsule_rotation;
 mod capsule_support;
+mod keys;
 mod serve;

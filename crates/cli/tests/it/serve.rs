@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-const MASTER: &str = "sk-Zq8vN3xR7tLw2KpY9sMd4HbF6jGc1VaE";
+pub(super) const MASTER: &str = "sk-Zq8vN3xR7tLw2KpY9sMd4HbF6jGc1VaE";
 
-fn sealgate(dir: &Path) -> Command {
+pub(super) fn sealgate(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
     for (name, _) in std::env::vars_os() {
         if !matches!(name.to_str(), Some("PATH" | "TMPDIR")) {
@@ -26,14 +26,14 @@ fn configuration(more: &str) -> String {
     )
 }
 
-struct Gateway {
+pub(super) struct Gateway {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStderr>>,
-    address: String,
+    pub(super) address: String,
 }
 
 impl Gateway {
-    fn start(dir: &Path, more: &str, arguments: &[&str]) -> Gateway {
+    pub(super) fn start(dir: &Path, more: &str, arguments: &[&str]) -> Gateway {
         fs::write(dir.join("config.yaml"), configuration(more)).unwrap();
         let mut child = sealgate(dir)
             .args(["serve", "--config", "config.yaml", "--port", "0"])

@@ -158,14 +158,29 @@ fn network(config: &Config) -> [Judged; 4] {
                 format!("inner addresses that may be called: {allowed}"),
             ),
         },
-        warn(
-            "protection against floods",
+        floods(config),
+    ]
+}
+
+fn floods(config: &Config) -> Judged {
+    let limits = &config.limits;
+    let says = format!(
+        "at most {} connections and {} calls at a time, heads and bodies have deadlines",
+        limits.max_connections, limits.max_parallel
+    );
+    let name = "protection against floods";
+    match (limits.requests_per_address, limits.connections_per_address) {
+        (Some(rate), Some(open)) => pass(
+            name,
+            format!("{says}; of one address {open} connections and {rate} requests a second"),
+        ),
+        _ => warn(
+            name,
             format!(
-                "at most {} connections and {} calls at a time, heads and bodies have deadlines; limits per address are not built: put them into a proxy in front",
-                config.limits.max_connections, config.limits.max_parallel
+                "{says}; set sealgate.limits.requests_per_address and connections_per_address, or limit addresses in a proxy in front"
             ),
         ),
-    ]
+    }
 }
 
 fn data(config: &Config) -> [Judged; 4] {

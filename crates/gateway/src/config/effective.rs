@@ -116,6 +116,8 @@ fn limits(config: &Config, out: &mut Lines) {
     }
     let counts = [
         ("max_connections", limits.max_connections),
+        ("burst_per_address", limits.burst_per_address),
+        ("wrong_keys_per_address", limits.wrong_keys_per_address),
         ("max_parallel", limits.max_parallel),
         ("settle_slots", limits.settle_slots),
         (
@@ -125,6 +127,12 @@ fn limits(config: &Config, out: &mut Lines) {
     ];
     for (name, count) in counts {
         out.add(&format!("limits.{name}"), count);
+    }
+    for (name, count) in [
+        ("connections_per_address", limits.connections_per_address),
+        ("requests_per_address", limits.requests_per_address),
+    ] {
+        out.add(&format!("limits.{name}"), optional(count));
     }
     out.add("limits.min_free_disk_bytes", limits.min_free_disk_bytes);
     let times = [

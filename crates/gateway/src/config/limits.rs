@@ -21,6 +21,14 @@ pub struct Limits {
     pub max_json_depth: usize,
     /// Open client connections.
     pub max_connections: u32,
+    /// Open client connections of one address; `None` for no such limit. Trusted proxies are not counted.
+    pub connections_per_address: Option<u32>,
+    /// Requests a second of one address; `None` for no such limit.
+    pub requests_per_address: Option<u32>,
+    /// Requests of one address at once, above which the rate holds.
+    pub burst_per_address: u32,
+    /// Wrong keys a minute of one address; above it 429 in place of 401. Right keys are not touched.
+    pub wrong_keys_per_address: u32,
     /// Calls at the same time.
     pub max_parallel: u32,
     /// Calls whose record is not committed yet.
@@ -59,6 +67,10 @@ impl Default for Limits {
             max_event_bytes: 4 * MIB,
             max_json_depth: 128,
             max_connections: 10_000,
+            connections_per_address: None,
+            requests_per_address: None,
+            burst_per_address: 20,
+            wrong_keys_per_address: 600,
             max_parallel: 1_024,
             settle_slots: 4_096,
             header_timeout: Duration::from_secs(10),
@@ -141,6 +153,19 @@ pub(super) fn read(root: &Section<'_>, table: &Table, report: &mut Report) -> Li
         &own,
         "sealed_refusals_per_minute",
     );
+    count(
+        &mut limits.wrong_keys_per_address,
+        &own,
+        "wrong_keys_per_address",
+    );
+    count(&mut limits.burst_per_address, &own, "burst_per_address");
+    limits.connections_per_address = own.count("connections_per_address", 1, report);
+    limits.requests_per_address = own.count("requests_per_address", 1, report);
+    let mut count = |target: &mut u32, section: &Section<'_>, key: &str| {
+        if let Some(number) = section.count(key, 1, report) {
+            *target = number;
+        }
+    };
     let mut depth = 0;
     count(&mut depth, &own, "max_json_depth");
     if depth > 0 {

@@ -28,6 +28,18 @@ pub struct Seed {
     pub database: Option<PathBuf>,
 }
 
+/// The public id of a key, as rows of spend, records and the audit log name it: from the ledger's digest key and the key, or
+/// the SHA-256 of it that LiteLLM stored (64 hexadecimal digits). Nobody is asked; whether there is such a key is not said.
+#[must_use]
+pub fn public_id(digest_key: &[u8; 32], key: &str) -> String {
+    let secrets = Secrets::new(digest_key);
+    let digest = match secret::hash_from_hex(key) {
+        Some(hash) => secrets.of_hash(&hash),
+        None => secrets.of_key(key),
+    };
+    secret::public_id(&digest)
+}
+
 /// Identity of a running gateway.
 pub(crate) struct Identity {
     pub(crate) directory: Directory,

@@ -15,7 +15,7 @@ use super::call::Call;
 use super::channels::{Blocked, Channels};
 use super::coverage::Delivery;
 use super::facts::{AskedTool, End, Facts, UsageSource};
-use super::{headers, inspect, stored, stream};
+use super::{headers, inspect, rates, stored, stream};
 use crate::config::ContentMode;
 use crate::digest::Purpose;
 use crate::error::Error;
@@ -105,6 +105,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
                 headers::add(response.headers_mut(), facts);
             }
             headers::checkpoint(response.headers_mut(), call.app());
+            rates::add(response.headers_mut(), &call);
             response.headers_mut().extend(relayed);
             let receipt = call.finish(End::Answered, 200);
             if snapshot.config.seal_before_answer

@@ -55,6 +55,11 @@ impl Call {
         self.open.as_deref().map(|open| &open.facts)
     }
 
+    /// What the call holds; `None` only after [`Call::finish`].
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.open.as_deref().map(|open| &open.held)
+    }
+
     pub(crate) fn facts_mut(&mut self) -> Option<&mut Facts> {
         self.open.as_deref_mut().map(|open| &mut open.facts)
     }

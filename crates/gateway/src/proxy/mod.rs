@@ -15,6 +15,7 @@ pub(crate) mod inspect;
 pub(crate) mod open;
 pub(crate) mod pipeline;
 pub(crate) mod price;
+pub(crate) mod rates;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod refusals;

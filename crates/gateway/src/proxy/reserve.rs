@@ -65,6 +65,11 @@ impl Held {
         &self.caller
     }
 
+    /// What was left of each limit of rates when the call was admitted.
+    pub(crate) fn standings(&self) -> &[policy::budget::Standing] {
+        self.hold.standings()
+    }
+
     /// The cost that is charged for what a provider reported: never above the bound.
     pub(crate) fn bound(&mut self, cost: policy::Cost) -> policy::Cost {
         match (self.bound, cost.amount) {

@@ -23,7 +23,7 @@ use super::channels::Channels;
 use super::coverage::Delivery;
 use super::events::{Events, Step};
 use super::facts::End;
-use super::{headers, stored};
+use super::{headers, rates, stored};
 use crate::config::ContentMode;
 use crate::error::Error;
 use crate::proxy::call::Call;
@@ -94,6 +94,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     let mut response = Response::new(());
     headers::add(response.headers_mut(), facts);
     headers::checkpoint(response.headers_mut(), call.app());
+    rates::add(response.headers_mut(), &call);
     let events = Events::new(&call, channels, protocol, secrets);
     let cut = Box::pin(call.when_ended());
     let mut stream = StreamBody {

@@ -25,6 +25,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::settle::Settler;
 use crate::server::accept::{self, ServerLimits};
+use crate::server::addresses::Door;
 use crate::server::tls::Tls;
 use crate::upstream::client::Upstream;
 use crate::upstream::prepared::{self, PrepareError};
@@ -135,6 +136,10 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         None => None,
     };
     let limits = server_limits(&config);
+    let door = Door::new(
+        config.limits.connections_per_address,
+        config.budgets.proxies.clone(),
+    );
     let tls = config
         .tls
         .as_ref()
@@ -185,6 +190,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         stopped.clone(),
         drain,
         tls.clone(),
+        door,
         calls,
     ))];
     if let Some(listener) = health {
@@ -194,7 +200,13 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
             async move { dispatch::handle_health(&app, &request.into_parts().0) }
         });
         servers.push(tokio::spawn(accept::serve(
-            listener, limits, stopped, drain, None, probes,
+            listener,
+            limits,
+            stopped,
+            drain,
+            None,
+            Door::default().into(),
+            probes,
         )));
     }
     Ok(Running {

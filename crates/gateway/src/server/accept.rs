@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::addresses::{Door, Entered};
 use super::framing::TwoFramings;
 use super::h2;
 use super::reply::Reply;
@@ -45,6 +46,7 @@ pub(crate) async fn serve<H, F>(
     mut stop: watch::Receiver<bool>,
     grace: Duration,
     tls: Option<Arc<Tls>>,
+    door: Arc<Door>,
     handler: Arc<H>,
 ) where
     H: Fn(http::Request<Incoming>) -> F + Send + Sync + 'static,
@@ -55,8 +57,12 @@ pub(crate) async fn serve<H, F>(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if open.load(Ordering::Relaxed) < limits.max_connections => {
-                    let connection = Connection { limits, stop: stop.clone(), handler: handler.clone(), tls: tls.clone(), open: Counted::new(&open) };
+                Ok((stream, peer)) if open.load(Ordering::Relaxed) < limits.max_connections => {
+                    let Some(entered) = door.enter(peer.ip()) else {
+                        tracing::debug!("connection refused: too many open from its address");
+                        continue;
+                    };
+                    let connection = Connection { limits, stop: stop.clone(), handler: handler.clone(), tls: tls.clone(), open: Counted::new(&open, entered) };
                     tasks.spawn(connection.run(stream));
                 }
                 Ok(_) => tracing::warn!(max = limits.max_connections, "connection refused: too many open"),
@@ -218,18 +224,24 @@ fn log_end(result: Result<(), hyper::Error>) {
     }
 }
 
-/// One open connection in the count.
-struct Counted(Arc<AtomicUsize>);
+/// One open connection in the counts: of all, and of its address where those are counted.
+struct Counted {
+    all: Arc<AtomicUsize>,
+    _of_address: Option<Entered>,
+}
 
 impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    fn new(count: &Arc<AtomicUsize>, entered: Option<Entered>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
+        Self {
+            all: count.clone(),
+            _of_address: entered,
+        }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP face: listener, request bodies with limits, response bodies, framing checks.
 
 pub(crate) mod accept;
+pub(crate) mod addresses;
 pub(crate) mod body;
 mod frames;
 pub(crate) mod framing;

@@ -88,6 +88,10 @@ pub(crate) fn error_in(family: Family, error: &Error, call_id: Option<&str>) -> 
                 headers.insert("reset_at", value);
             }
         }
+        Error::TooManyParallel { .. } => {
+            let kind = HeaderValue::from_static("max_parallel_requests");
+            headers.insert("rate_limit_type", kind);
+        }
         Error::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }

@@ -84,6 +84,7 @@ impl Server {
             stopped,
             grace,
             tls.clone(),
+            super::addresses::Door::default().into(),
             handler,
         ));
         Server {

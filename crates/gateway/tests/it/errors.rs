@@ -20,6 +20,7 @@ const TESTS: [&str; 10] = [
     include_str!("routing.rs"),
     include_str!("identity/authz.rs"),
     include_str!("identity/budgets.rs"),
+    include_str!("identity/limits.rs"),
 ];
 
 /// Quoted words of the table that are no codes of ours: types and parameters.

@@ -7,6 +7,7 @@ use super::account::Account;
 use super::caps::Caps;
 use super::exceeded::{Dimension, Exceeded, Object};
 use super::span::{Calendar, Period, Span};
+use super::standing::{self, Standing};
 use crate::money::MicroUsd;
 
 /// A minute and a day of rate windows, in microseconds.
@@ -118,6 +119,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Ticket {
     entries: Vec<Entry>,
+    standings: Vec<Standing>,
     money: MicroUsd,
     tokens: u64,
     arrival: i64,
@@ -222,12 +224,14 @@ impl Book {
             self.check(now, demand, ask)?;
         }
         let tokens = counted(self.rules.tokens, ask.input, ask.output);
+        let mut standings = Vec::new();
         let entries = demands
             .iter()
-            .map(|demand| self.take(now, demand, ask, tokens))
+            .map(|demand| self.take(now, demand, ask, tokens, &mut standings))
             .collect();
         Ok(Ticket {
             entries,
+            standings,
             money: ask.money,
             tokens,
             arrival: now,
@@ -301,7 +305,14 @@ impl Book {
         Ok(())
     }
 
-    fn take(&mut self, now: i64, demand: &Demand<'_>, ask: &Ask, tokens: u64) -> Entry {
+    fn take(
+        &mut self,
+        now: i64,
+        demand: &Demand<'_>,
+        ask: &Ask,
+        tokens: u64,
+        standings: &mut Vec<Standing>,
+    ) -> Entry {
         let calendar = &self.rules.calendar;
         let account = self.accounts.entry(demand.object.clone()).or_default();
         let mut entry = Entry {
@@ -330,6 +341,12 @@ impl Book {
         account.minute.requests = account.minute.requests.saturating_add(1);
         account.minute.tokens = account.minute.tokens.saturating_add(tokens);
         entry.minute = Some(account.minute.start);
+        let used = (
+            account.minute.requests,
+            account.minute.tokens,
+            account.parallel,
+        );
+        standing::add(standings, &demand.object, caps, used);
         if caps.tpd_limit.is_some() {
             account.day.requests = account.day.requests.saturating_add(1);
             account.day.tokens = account.day.tokens.saturating_add(tokens);
@@ -515,6 +532,12 @@ impl Hold {
         self.ticket
             .as_ref()
             .map_or(MicroUsd::ZERO, |ticket| ticket.money)
+    }
+
+    /// What was left of each limit of rates when the call was admitted.
+    #[must_use]
+    pub fn standings(&self) -> &[Standing] {
+        self.ticket.as_ref().map_or(&[], |ticket| &ticket.standings)
     }
 
     /// Holds another amount, because another target is tried. On an error the old amount stays held.

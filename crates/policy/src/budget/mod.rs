@@ -8,6 +8,7 @@ mod book;
 mod caps;
 mod exceeded;
 mod span;
+mod standing;
 
 #[cfg(test)]
 mod book_tests;
@@ -19,3 +20,4 @@ pub use book::{Hold, Shelf, Usage};
 pub use caps::{Caps, ModelCap, WindowCap};
 pub use exceeded::{Dimension, Exceeded, Object, ObjectKind};
 pub use span::{Calendar, Period, Span, SpanError};
+pub use standing::Standing;

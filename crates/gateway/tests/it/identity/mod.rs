@@ -4,3 +4,5 @@ mod auth;
 mod authz;
 mod budgets;
 mod lifecycle;
+mod limits;
+mod windows;

@@ -12,6 +12,8 @@ const DISARMED: i64 = -1;
 
 #[derive(Debug)]
 pub(crate) struct TestClock {
+    /// Microseconds ahead of the machine.
+    ahead: AtomicI64,
     left: AtomicI64,
     fired: AtomicBool,
     in_log: AtomicBool,
@@ -20,10 +22,16 @@ pub(crate) struct TestClock {
 impl TestClock {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
+            ahead: AtomicI64::new(0),
             left: AtomicI64::new(DISARMED),
             fired: AtomicBool::new(false),
             in_log: AtomicBool::new(false),
         })
+    }
+
+    /// Moves the clock by so many seconds, backwards too.
+    pub(crate) fn shift(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
     /// The use after `uses` more ones panics, once.
@@ -54,7 +62,7 @@ impl Clock for TestClock {
             self.fired.store(true, Ordering::SeqCst);
             panic!("told to by the test clock");
         }
-        SystemClock.now()
+        Timestamp::new(SystemClock.now().micros() + self.ahead.load(Ordering::SeqCst))
     }
 }
 

@@ -11,6 +11,14 @@ use super::super::evidence::{self, Record};
 use super::TestApp;
 
 impl TestApp {
+    /// How many lines of the event log hold both texts.
+    pub(crate) fn logged(&self, one: &str, other: &str) -> usize {
+        let log = String::from_utf8_lossy(&super::super::logs::event_log().bytes()).into_owned();
+        log.lines()
+            .filter(|line| line.contains(one) && line.contains(other))
+            .count()
+    }
+
     pub(crate) fn all_records(&self) -> Vec<Record> {
         evidence::records(&self.store.contents())
     }

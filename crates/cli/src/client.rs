@@ -1,45 +1,81 @@
-//! A small HTTP client for the demo's own calls: one request per connection, bodies by length, chunks or close.
+//! A small HTTP client for the commands that call a gateway of this machine: one request per connection, bodies by length, chunks or close.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// No answer of the demo takes longer.
+/// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Longest body that is read.
 const LONGEST: usize = 8 << 20;
 
+/// Where a gateway listens.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// From `http://HOST[:PORT]`.
+    pub(crate) fn of_url(url: &str) -> Result<Self> {
+        let Some(rest) = url.strip_prefix("http://") else {
+            bail!(
+                "{url}: expected http://HOST:PORT; TLS is not spoken here, so ask the gateway on its own machine"
+            );
+        };
+        let rest = rest.trim_end_matches('/');
+        let named = if rest
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            rest.to_owned()
+        } else {
+            format!("{rest}:80")
+        };
+        let address = named
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next())
+            .with_context(|| format!("{url}: no such host"))?;
+        if !address.ip().is_loopback() {
+            bail!(
+                "{url}: the key would cross the network in clear; ask the gateway on its own machine"
+            );
+        }
+        Ok(Self { address })
+    }
+}
+
 /// An answer with what was read of its body.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
-    pub(super) took: Duration,
+    pub(crate) body: Vec<u8>,
+    pub(crate) took: Duration,
 }
 
 impl Answer {
     /// Value of header `name` (lower case).
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as JSON; `Null` when it is not.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// Data of the events of a stream.
-    pub(super) fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         self.text()
             .lines()
             .filter_map(|line| line.strip_prefix("data: "))
@@ -49,7 +85,7 @@ impl Answer {
 }
 
 /// `GET path` with a bearer key.
-pub(super) fn get(address: SocketAddr, path: &str, key: &str) -> Result<Answer> {
+pub(crate) fn get(address: SocketAddr, path: &str, key: &str) -> Result<Answer> {
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
     );
@@ -58,7 +94,7 @@ pub(super) fn get(address: SocketAddr, path: &str, key: &str) -> Result<Answer> 
 
 /// Sends `POST path` with a bearer key and reads until the body ends, or until `enough` of its text has come: then the client
 /// goes away.
-pub(super) fn post(
+pub(crate) fn post(
     address: SocketAddr,
     path: &str,
     key: &str,
@@ -114,7 +150,7 @@ fn exchange(address: SocketAddr, request: &[u8], enough: Option<&str>) -> Result
 }
 
 /// Sends a request and waits for nothing; the connection must be kept by the caller.
-pub(super) fn send_only(
+pub(crate) fn send_only(
     address: SocketAddr,
     path: &str,
     key: &str,
