@@ -9,7 +9,7 @@ use crate::support::{MASTER, TestApp, prompt, soon, words};
 const CHAT: &str = "/v1/chat/completions";
 
 /// The tests that read bodies of errors.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     include_str!("errors.rs"),
     include_str!("providers.rs"),
     include_str!("http.rs"),
