@@ -28,9 +28,11 @@ CAPSULE = os.environ.get("CAPSULE_BIN") or str(pathlib.Path(SEALGATE).with_name(
 REFERENCE = str(pathlib.Path(sys.executable).with_name("capsule"))
 
 MODELS = ["echo", "letters", "tools", "endless", "cut", "not-json", "status-400", "status-401", "status-404",
-          "status-429", "status-500", "status-503"]
-CLAUDE = ["claude-echo", "claude-tools", "claude-thinking", "claude-cut", "claude-overloaded", "claude-status-400",
-          "claude-status-429", "claude-status-529"]
+          "status-429", "status-500", "status-503", "agent"]
+# The same models behind a provider that knows chat completions only.
+TEXT = ["echo", "tools"]
+CLAUDE = ["claude-echo", "claude-tools", "claude-agent", "claude-long", "claude-thinking", "claude-cut", "claude-overloaded",
+          "claude-status-400", "claude-status-429", "claude-status-529"]
 
 BLOCKED_WORD = "nightingale-project"
 MASKED_WORD = "acme-corp"
@@ -83,8 +85,13 @@ class Gateway:
             "model": f"openai/{name}", "api_base": self.upstream.url, "api_key": "os.environ/UPSTREAM_KEY"}}
             for name in MODELS]
         models += [{"model_name": name, "litellm_params": {
-            "model": f"anthropic/{name}", "api_base": self.upstream.url.removesuffix("/v1"), "api_key": "os.environ/UPSTREAM_KEY"}}
+            "model": f"anthropic/{name}", "api_base": self.upstream.url.removesuffix("/v1"), "api_key": "os.environ/UPSTREAM_KEY",
+            # An agent of another provider offers tools that this one has no word for.
+            "drop_params": name == "claude-agent"}}
             for name in CLAUDE]
+        models += [{"model_name": f"text-{name}", "litellm_params": {
+            "model": f"groq/{name}", "api_base": self.upstream.url, "api_key": "os.environ/UPSTREAM_KEY", "drop_params": True}}
+            for name in TEXT]
         words = [{"keyword": BLOCKED_WORD, "action": "BLOCK"}, {"keyword": MASKED_WORD, "action": "MASK"}]
         guardrail = {"guardrail_name": "words", "litellm_params": {
             "guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "default_on": True,

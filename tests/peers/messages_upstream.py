@@ -2,12 +2,16 @@
 
 What it does depends on the model's name: `claude-echo` repeats the last text of the user, `claude-tools` asks for a tool,
 `claude-thinking` thinks first, `claude-cut` hangs up in the middle, `claude-status-N` fails with that status,
-`claude-overloaded` fails inside a stream that has begun.
+`claude-overloaded` fails inside a stream that has begun. `claude-agent` uses the tool that a text of the user asks for
+(`READ file`, `RUN command`) and then repeats the tool's result; `claude-long` answers with `LENGTH` pieces.
 """
 
 import json
+import re
 
 SIGNATURE = "c2lnbmVkIGJ5IHRoZSBwcm92aWRlcg=="
+# Pieces of a long answer, each an event of its own.
+LENGTH = 20_000
 INPUT = {"city": "Pune", "days": 2}
 
 
@@ -18,11 +22,39 @@ def last_text(body):
     return "".join(block.get("text", "") for block in content)
 
 
+def texts(content):
+    """Every text of a turn, results of tools included."""
+    if isinstance(content, str):
+        return [content]
+    found = []
+    for block in content or []:
+        found += [block["text"]] if block.get("type") == "text" else texts(block.get("content"))
+    return found
+
+
+def agent(body):
+    """What an agent's model does: the tool that the user asks for, then its result."""
+    turns = [turn for turn in body["messages"] if turn["role"] in ("user", "assistant")]
+    last = turns[-1]["content"]
+    results = [block for block in last if isinstance(block, dict) and block.get("type") == "tool_result"]
+    if results:
+        return [{"type": "text", "text": "it says: " + "".join(texts(results[-1].get("content")))}]
+    asked = [found for text in texts(last) if (found := re.search(r"(READ|RUN) (.+)", text))]
+    names = {tool["name"] for tool in body.get("tools", [])}
+    if asked and "Read" in names:
+        return [{"type": "tool_use", "id": "toolu_a", "name": "Read", "input": {"file_path": asked[-1].group(2)}}]
+    if asked and "exec_command" in names:
+        return [{"type": "tool_use", "id": "toolu_a", "name": "exec_command", "input": {"cmd": asked[-1].group(2)}}]
+    return [{"type": "text", "text": texts(last)[-1]}]
+
+
 def blocks(model, text):
     if model == "claude-thinking":
         return [{"type": "thinking", "thinking": "let me see", "signature": SIGNATURE}, {"type": "text", "text": text}]
     if model == "claude-tools":
         return [{"type": "text", "text": "I look"}, {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": INPUT}]
+    if model == "claude-long":
+        return [{"type": "text", "text": "abcd" * LENGTH}]
     return [{"type": "text", "text": text}]
 
 
@@ -45,8 +77,8 @@ def answer(handler, request):
         kind = {429: "rate_limit_error", 529: "overloaded_error", 400: "invalid_request_error"}.get(status, "api_error")
         return fail(handler, status, kind, "told to fail")
     text = last_text(body)
-    content = blocks(model, text)
-    stop = "tool_use" if model == "claude-tools" else "end_turn"
+    content = agent(body) if model == "claude-agent" else blocks(model, text)
+    stop = "tool_use" if content[-1]["type"] == "tool_use" else "end_turn"
     head = {"id": "msg_up", "type": "message", "role": "assistant", "model": model + "-2025"}
     if not body.get("stream"):
         return handler.reply(200, {**head, "content": content, "stop_reason": stop, "stop_sequence": None,

@@ -2,8 +2,9 @@
 
     python tests/peers/run.py [PATTERN]
 
-PATTERN is a part of a test's dotted name. Needs the packages of requirements.txt and the built binaries; SEALGATE_BIN
-and CAPSULE_BIN name them, target/debug is the default. A skipped test counts as failed: nothing is skipped silently.
+PATTERN is a part of a test's dotted name. Needs the packages of requirements.txt, those of node/package-lock.json (in
+the folder that SEALGATE_NODE names; target/test-node is the default) and the built binaries; SEALGATE_BIN and CAPSULE_BIN
+name them, target/debug is the default. A skipped test counts as failed: nothing is skipped silently.
 """
 
 import pathlib

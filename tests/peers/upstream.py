@@ -5,12 +5,14 @@ number are options of a behaviour, see `Handler.chat`.
 """
 
 import base64
+import itertools
 import json
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import messages_upstream
+import responses_upstream
 
 CREATED = 1_700_000_000
 KEY = "sk-upstream-canary-7c1f0c7d52f04f8e9a5b"
@@ -46,11 +48,23 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def do_POST(self):
+    def received(self):
         raw = self.rfile.read(int(self.headers.get("content-length", "0")))
         request = Request(self.path, self.headers, raw)
         with self.server.lock:
             self.server.requests.append(request)
+        return request
+
+    def do_GET(self):
+        request = self.received()
+        if self.headers.get("authorization") != f"Bearer {KEY}":
+            return self.fail(401, "Incorrect API key provided", "invalid_request_error", "invalid_api_key")
+        return responses_upstream.stored(self, request)
+
+    do_DELETE = do_GET
+
+    def do_POST(self):
+        request = self.received()
         if "/v1/messages" in self.path:
             if self.headers.get("x-api-key") != KEY or not self.headers.get("anthropic-version"):
                 return messages_upstream.fail(self, 401, "authentication_error", "invalid x-api-key")
@@ -61,6 +75,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.embeddings(request.body)
         if self.path.endswith("/chat/completions"):
             return self.chat(request)
+        if self.path.endswith("/responses"):
+            return responses_upstream.create(self, request)
+        if self.path.endswith("/moderations"):
+            return self.reply(200, {"id": "modr-up", "model": request.body["model"],
+                                    "results": [{"flagged": False, "categories": {}, "category_scores": {}}]})
+        if self.path.endswith("/completions"):
+            return self.completion(request.body)
         return self.fail(404, "no such path", "invalid_request_error", None)
 
     # answers
@@ -89,6 +110,11 @@ class Handler(BaseHTTPRequestHandler):
         count = sum(len(text.split()) for text in inputs)
         self.reply(200, {"object": "list", "data": data, "model": body["model"],
                          "usage": {"prompt_tokens": count, "total_tokens": count}})
+
+    def completion(self, body):
+        self.reply(200, {"id": "cmpl-up", "object": "text_completion", "created": CREATED, "model": body["model"],
+                         "choices": [{"index": 0, "text": body["prompt"], "finish_reason": "stop", "logprobs": None}],
+                         "usage": usage(len(body["prompt"].split()), 3)})
 
     def chat(self, request):
         body, model = request.body, request.body["model"]
@@ -190,6 +216,9 @@ class Upstream(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.stop = threading.Event()
         self.requests = []
+        # Responses that were asked to be kept, by id.
+        self.kept = {}
+        self.numbers = itertools.count(1)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_):
@@ -204,6 +233,9 @@ class Upstream(ThreadingHTTPServer):
         self.stop.set()
         self.shutdown()
         self.server_close()
+
+    def number(self):
+        return next(self.numbers)
 
     def since(self, mark):
         with self.lock:
