@@ -11,10 +11,10 @@ use llm::protocol::Family;
 use policy::Slots;
 use tokio::sync::watch;
 
-use crate::checks::Checks;
 use crate::config::Config;
 use crate::digest::DigestKey;
 use crate::error::Error;
+use crate::guardrails::Checks;
 use crate::identity::Identity;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;

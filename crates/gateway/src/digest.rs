@@ -39,6 +39,8 @@ pub enum Purpose {
     Error,
     /// Which caller a stored answer belongs to.
     Binding,
+    /// The names of values that were masked and come back.
+    Placeholder,
 }
 
 impl Purpose {
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Tool => 8,
             Self::Error => 9,
             Self::Binding => 10,
+            Self::Placeholder => 11,
         }
     }
 }

@@ -5,6 +5,8 @@
 use http::StatusCode;
 use llm::protocol::Family;
 
+use crate::guardrails::Refusal;
+
 /// Whose fault an error is: decides the log level and whether an operator is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -139,12 +141,12 @@ pub enum Error {
     #[error("guardrail `{0}` is not configured on this gateway")]
     UnknownGuardrail(String),
     /// A check refused the request.
-    #[error("Content blocked by guardrail '{check}': {reason}")]
+    #[error("{refusal}")]
     Blocked {
         /// Configured name of the check.
         check: String,
-        /// Reason without the matched text.
-        reason: String,
+        /// What the client is told, without the matched text.
+        refusal: Box<Refusal>,
     },
     /// A part of the request that no check can read, where the setting says block.
     #[error(
@@ -492,9 +494,27 @@ impl Error {
         if let (Some(param), Some(map)) = (public.param, error.as_object_mut()) {
             map.insert("param".into(), param.into());
         }
+        self.provider_fields(&mut error);
         serde_json::json!({ "type": "error", "error": error, "request_id": call_id })
             .to_string()
             .into_bytes()
+    }
+
+    /// Adds what LiteLLM's guardrails say beside the message.
+    fn provider_fields(&self, error: &mut serde_json::Value) {
+        let Self::Blocked { refusal, .. } = self else {
+            return;
+        };
+        if refusal.fields.is_empty() {
+            return;
+        }
+        let fields = refusal.fields.iter();
+        let fields: serde_json::Map<String, serde_json::Value> = fields
+            .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+            .collect();
+        if let Some(map) = error.as_object_mut() {
+            map.insert("provider_specific_fields".into(), fields.into());
+        }
     }
 
     /// `error.type` of Anthropic's envelope: clients decide by it whether to try again.
@@ -549,6 +569,7 @@ impl Error {
         if let (Some(id), Some(map)) = (call_id, error.as_object_mut()) {
             map.insert("call_id".into(), id.into());
         }
+        self.provider_fields(&mut error);
         serde_json::json!({ "error": error })
             .to_string()
             .into_bytes()

@@ -98,7 +98,11 @@ fn one_of_each() -> Vec<Error> {
         Error::UnknownGuardrail("x".to_owned()),
         Error::Blocked {
             check: "words".to_owned(),
-            reason: "a blocked word was found".to_owned(),
+            refusal: Box::new(crate::guardrails::Refusal {
+                message: "Content blocked by guardrail 'words': a blocked word was found"
+                    .to_owned(),
+                fields: Vec::new(),
+            }),
         },
         Error::NotInspectable {
             kind: "image".to_owned(),

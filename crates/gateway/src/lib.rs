@@ -4,11 +4,11 @@
 //! processed is on one screen in `proxy/pipeline.rs`; every status and error text is in [`error`].
 
 mod app;
-mod checks;
 pub mod config;
 pub mod digest;
 mod dispatch;
 pub mod error;
+pub mod guardrails;
 pub mod identity;
 mod ids;
 mod info;

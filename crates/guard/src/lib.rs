@@ -14,6 +14,7 @@ mod fold;
 pub mod fuzz;
 pub mod injection;
 mod leak;
+mod names;
 mod pattern;
 mod pattern_stream;
 mod pii;
@@ -34,6 +35,7 @@ pub use content::{
 pub use engine::Replacer;
 pub use injection::{Injection, InjectionCheck, InjectionSettings, Origin};
 pub use leak::PromptLeak;
+pub use names::{NameError, Names};
 pub use pattern::{KindName, PatternCheck, Tags};
 pub use pii::{AdHoc, AdHocError, Entity, EntityRule, NOT_RECOGNISED, PiiSettings};
 pub use secrets::{SecretKind, SecretSettings};
@@ -166,6 +168,11 @@ pub trait Check: Send + Sync + std::fmt::Debug {
     /// A score between 0 and 1 that the check gives every text, with its name.
     fn score(&self, _text: &str) -> Option<(&'static str, f32)> {
         None
+    }
+
+    /// [`Check::scan_as`] and [`Check::score`] in one look.
+    fn scan_rated(&self, form: Form, text: &str) -> (Verdict, Option<(&'static str, f32)>) {
+        (self.scan_as(form, text), self.score(text))
     }
 
     /// [`Check::scan_as`] with another way to replace what is masked, for this call only. Checks

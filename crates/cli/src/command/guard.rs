@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use gateway::config::{self, Overrides, ProcessEnv};
+use gateway::guardrails::Engine;
 use guard::{
     Action as Deed, Check, InjectionCheck, InjectionSettings, Origin, PatternCheck, PiiSettings,
     SecretSettings,
@@ -86,11 +88,11 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
 }
 
 /// All local checks as they are by default.
-fn local() -> Vec<Box<dyn Check>> {
+fn local() -> Vec<Arc<dyn Check>> {
     vec![
-        Box::new(PatternCheck::pii("pii", PiiSettings::default())),
-        Box::new(PatternCheck::secrets("secrets", SecretSettings::default())),
-        Box::new(InjectionCheck::new(
+        Arc::new(PatternCheck::pii("pii", PiiSettings::default())),
+        Arc::new(PatternCheck::secrets("secrets", SecretSettings::default())),
+        Arc::new(InjectionCheck::new(
             "prompt_injection",
             InjectionSettings::default(),
             Origin::User,
@@ -99,30 +101,19 @@ fn local() -> Vec<Box<dyn Check>> {
 }
 
 /// The checks of a configuration that run here.
-fn configured(path: &Path) -> anyhow::Result<Vec<Box<dyn Check>>> {
+fn configured(path: &Path) -> anyhow::Result<Vec<Arc<dyn Check>>> {
     let result = config::load(path, &Overrides::default(), &ProcessEnv);
     let Ok(loaded) = &result else {
         bail!("{}", config::check_text(&result));
     };
-    let mut checks: Vec<Box<dyn Check>> = Vec::new();
+    let mut checks: Vec<Arc<dyn Check>> = Vec::new();
     for guardrail in &loaded.guardrails {
-        match (&guardrail.words, guardrail.integration.as_str()) {
-            (Some(words), _) => checks.push(Box::new(words.build(&guardrail.name)?)),
-            (None, "presidio") => checks.push(Box::new(PatternCheck::pii(
-                &guardrail.name,
-                PiiSettings::default(),
-            ))),
-            (None, "hide-secrets" | "hide_secrets") => checks.push(Box::new(
-                PatternCheck::secrets(&guardrail.name, SecretSettings::default()),
-            )),
-            (None, "detect_prompt_injection") => checks.push(Box::new(InjectionCheck::new(
-                &guardrail.name,
-                InjectionSettings::default(),
-                Origin::User,
-            ))),
-            (None, other) => bail!(
-                "guardrail `{}`: `{other}` does not run here; it needs the gateway",
-                guardrail.name
+        match guardrail.engine.as_ref().and_then(Engine::readers) {
+            Some(readers) => checks.extend(readers),
+            None => bail!(
+                "guardrail `{}`: `{}` does not run here; it needs the gateway, or is not built",
+                guardrail.name,
+                guardrail.integration
             ),
         }
     }
@@ -141,7 +132,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
     Ok((Box::new(BufReader::with_capacity(1 << 18, file)), length))
 }
 
-fn lines(path: &Path, checks: &[Box<dyn Check>]) -> anyhow::Result<Exit> {
+fn lines(path: &Path, checks: &[Arc<dyn Check>]) -> anyhow::Result<Exit> {
     let (mut input, length) = open(path)?;
     let bar = progress(length);
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -182,7 +173,7 @@ fn progress(length: Option<u64>) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn inspect<'c>(checks: &'c [Box<dyn Check>], id: serde_json::Value, text: &str) -> Output<'c> {
+fn inspect<'c>(checks: &'c [Arc<dyn Check>], id: serde_json::Value, text: &str) -> Output<'c> {
     let mut verdict = None;
     let mut found: Vec<(usize, Found<'c>)> = Vec::new();
     let mut scores = serde_json::Map::new();
@@ -258,7 +249,7 @@ fn code_points(text: &str, findings: &mut [Found<'_>]) {
     }
 }
 
-fn one(path: &Path, checks: &[Box<dyn Check>]) -> anyhow::Result<Exit> {
+fn one(path: &Path, checks: &[Arc<dyn Check>]) -> anyhow::Result<Exit> {
     let (input, _) = open(path)?;
     let mut text = String::new();
     input.take(LONGEST).read_to_string(&mut text)?;

@@ -275,6 +275,9 @@ fn guardrail(guardrail: &Guardrail, out: &mut Lines) {
     out.add(&format!("{path}.modes"), guardrail.modes.names().join(", "));
     out.add(&format!("{path}.default_on"), guardrail.default_on);
     out.add(&format!("{path}.not_built"), guardrail.missing.join(", "));
+    for (key, value) in &guardrail.settings {
+        out.add(&format!("{path}.{key}"), value);
+    }
     if let Some(words) = &guardrail.words {
         out.add(&format!("{path}.tag"), &words.tag);
         for (index, word) in words.entries.iter().enumerate() {

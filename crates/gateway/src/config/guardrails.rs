@@ -1,13 +1,18 @@
 //! `guardrails`: which checks there are, when they run, and what is not built of them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::problems::{KeyState, Place, Report, Severity};
-use super::reader::Section;
+use super::files::Files;
+use super::problems::{KeyState, Place, Report};
+use super::reader::{Section, join};
 use super::states::Table;
 use super::suggest;
-use super::words::{self, Words};
+use super::words::Words;
 use super::yaml::{Node, Value};
+use crate::guardrails::Engine;
+use crate::guardrails::content_filter::is_on;
+use crate::guardrails::registry::{self, Reading};
 
 /// A check that calls can select.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +27,10 @@ pub struct Guardrail {
     pub default_on: bool,
     /// The words of a content filter; absent for other integrations.
     pub words: Option<Words>,
+    /// What it became; absent when nothing of it is built.
+    pub engine: Option<Engine>,
+    /// Its parameters in words, without secrets, and digests of the files it reads: they make up what it does.
+    pub settings: Vec<(String, String)>,
     /// The parts that are not built. When there are any, a call that selects
     /// the guardrail answers 503 `check_not_available`, unless
     /// `sealgate.inactive_checks: pass` says otherwise.
@@ -57,30 +66,22 @@ impl Modes {
     }
 }
 
-/// The content filter, the one integration that is built.
-const CONTENT_FILTER: &str = "litellm_content_filter";
-
-/// Parts of the content filter that are not built.
-const MISSING_PARTS: [&str; 6] = [
-    "patterns",
-    "categories",
-    "blocked_words_file",
-    "image_model",
-    "on_sensitive_data",
-    "end_session_after_n_fails",
-];
-
 /// Integrations of LiteLLM, for suggestions.
 const INTEGRATIONS: &str = include_str!("integrations.txt");
 
 /// Reads the top-level `guardrails` and the forms that older files use.
-pub(super) fn read(root: &Section<'_>, table: &Table, report: &mut Report) -> Vec<Guardrail> {
+pub(super) fn read(
+    root: &Section<'_>,
+    table: &Table,
+    (folder, files): (&Path, &dyn Files),
+    report: &mut Report,
+) -> Vec<Guardrail> {
     let mut found = Vec::new();
     for (index, node) in root.list("guardrails", report).iter().enumerate() {
         let path = format!("guardrails[{index}]");
         let entry = Section::of(Some(node), path, &root.place, report);
         entry.judge(table, "guardrails", report);
-        if let Some(guardrail) = one(&entry, table, report) {
+        if let Some(guardrail) = one(&entry, table, (folder, files), report) {
             found.push(guardrail);
         }
     }
@@ -96,39 +97,64 @@ pub(super) fn read(root: &Section<'_>, table: &Table, report: &mut Report) -> Ve
     found
 }
 
-fn one(entry: &Section<'_>, table: &Table, report: &mut Report) -> Option<Guardrail> {
+fn one(
+    entry: &Section<'_>,
+    table: &Table,
+    (folder, files): (&Path, &dyn Files),
+    report: &mut Report,
+) -> Option<Guardrail> {
     let params = entry.section("litellm_params", report);
     let name = needed(entry, "guardrail_name", report);
     let integration = needed(&params, "guardrail", report);
-    let (modes, other_modes) = modes(&params, report);
+    let (mut modes, other_modes) = modes(&params, report);
     let default_on = params.flag("default_on", report).unwrap_or(false);
     let (name, integration) = (name?, integration?);
-    if integration == CONTENT_FILTER {
-        params.judge(table, "guardrail_params", report);
-        let mut missing: Vec<String> = MISSING_PARTS
-            .into_iter()
-            .filter(|part| is_on(params.get(part)))
-            .map(str::to_owned)
-            .collect();
+    let mut settings = Vec::new();
+    if let Some(kind) = registry::kind(integration) {
+        params.judge(table, kind.keys, report);
+        filter_scope(&params, &mut modes, report);
+        let before = report.problems.len();
+        let mut reading = Reading {
+            name,
+            params: &params,
+            modes,
+            folder,
+            files,
+            report,
+            missing: Vec::new(),
+            words: None,
+            read: Vec::new(),
+        };
+        let engine = (kind.build)(&mut reading);
+        let (mut missing, words, read) = (reading.missing, reading.words, reading.read);
         missing.extend(other_modes);
-        let words = words::read(name, &params, report);
-        if words.entries.is_empty() && missing.is_empty() {
-            let message = "the content filter has no blocked_words and checks nothing";
-            report.note(Severity::Failing, &entry.place, &params.path, message);
+        flatten(&params, "", &mut settings);
+        settings.extend(read.into_iter().map(|(key, digest)| {
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            (format!("{key}.content"), digest)
+        }));
+        if engine.is_none() && missing.is_empty() && report.problems.len() == before {
+            let message = "this guardrail cannot be built from its parameters";
+            report.problem(&entry.place, &entry.path, message);
         }
         return Some(Guardrail {
             name: name.to_owned(),
             integration: integration.to_owned(),
             modes,
             default_on,
-            words: Some(words),
+            words,
+            engine,
+            settings,
             missing,
         });
     }
     let known = || INTEGRATIONS.split_whitespace();
     let (place, path) = (params.place_of("guardrail"), params.path_of("guardrail"));
     if !known().any(|known| known == integration) {
-        let near = suggest::nearest(integration, known().chain([CONTENT_FILTER]));
+        let near = suggest::nearest(
+            integration,
+            known().chain(registry::KINDS.iter().map(|kind| kind.integration)),
+        );
         if let Some(meant) = near {
             report.misspelt(&place, &path, "unknown guardrail integration", meant);
             return None;
@@ -141,8 +167,27 @@ fn one(entry: &Section<'_>, table: &Table, report: &mut Report) -> Option<Guardr
         modes,
         default_on,
         words: None,
+        engine: None,
+        settings: Vec::new(),
         missing: vec![integration.to_owned()],
     })
+}
+
+/// `presidio_filter_scope`: which sides are read, where the mode says less or more.
+fn filter_scope(params: &Section<'_>, modes: &mut Modes, report: &mut Report) {
+    const KEY: &str = "presidio_filter_scope";
+    let words = [
+        ("input", (true, false)),
+        ("output", (false, true)),
+        ("both", (true, true)),
+    ];
+    let Some((input, output)) = params.choice(KEY, &words, report) else {
+        return;
+    };
+    let asked = modes.pre_call || modes.during_call || modes.post_call;
+    modes.post_call = asked && output;
+    modes.pre_call = asked && input && !modes.during_call;
+    modes.during_call &= input;
 }
 
 fn not_built(place: &Place, path: &str, default_on: bool, report: &mut Report) {
@@ -218,15 +263,32 @@ fn mode(word: &str, modes: &mut Modes, place: &Place, path: &str, report: &mut R
     }
 }
 
-fn is_on(node: Option<&Node>) -> bool {
-    node.is_some_and(|node| match &node.value {
-        Value::Null | Value::Bool(false, _) => false,
-        Value::List(items) => !items.is_empty(),
-        Value::Map(entries) => !entries.is_empty(),
-        Value::Bool(true, _) => true,
-        // What is sensitive is blocked anyway; another word asks for more.
-        Value::Text(text) => !text.is_empty() && text != "block",
-    })
+/// Every parameter by its path. Keys of services are left out; words stand beside.
+fn flatten(params: &Section<'_>, path: &str, out: &mut Vec<(String, String)>) {
+    const LEFT_OUT: [&str; 4] = ["api_key", "headers", "blocked_words", "optional_params"];
+    for entry in params.entries() {
+        if !LEFT_OUT.contains(&entry.key.as_str()) {
+            flat(&entry.value, join(path, &entry.key), out);
+        }
+    }
+}
+
+fn flat(node: &Node, path: String, out: &mut Vec<(String, String)>) {
+    match &node.value {
+        Value::Null => {}
+        Value::Bool(value, _) => out.push((path, value.to_string())),
+        Value::Text(text) => out.push((path, text.clone())),
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                flat(item, format!("{path}[{index}]"), out);
+            }
+        }
+        Value::Map(entries) => {
+            for entry in entries {
+                flat(&entry.value, join(&path, &entry.key), out);
+            }
+        }
+    }
 }
 
 /// `litellm_settings.guardrails`: the older form `{name: {callbacks, default_on}}`
@@ -265,6 +327,8 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
                 modes: Modes::default(),
                 default_on,
                 words: None,
+                engine: None,
+                settings: Vec::new(),
                 missing: if missing.is_empty() {
                     vec!["callbacks".to_owned()]
                 } else {
@@ -294,6 +358,8 @@ fn every_call(
         },
         default_on: true,
         words: None,
+        engine: None,
+        settings: Vec::new(),
         missing: vec![integration.to_owned()],
     }
 }

@@ -17,19 +17,19 @@ mod general;
 mod guardrails;
 mod limits;
 mod models;
-mod problems;
-mod reader;
+pub(crate) mod problems;
+pub(crate) mod reader;
 mod references;
 mod render;
 mod routing;
 mod sealgate;
 mod secrets;
 mod states;
-mod suggest;
+pub(crate) mod suggest;
 mod tls;
 mod url;
-mod words;
-mod yaml;
+pub(crate) mod words;
+pub(crate) mod yaml;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -231,7 +231,7 @@ pub fn load_with(
         secrets::note_literals(&root, "", &mut report);
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = Section::of(Some(&root), String::new(), &root.place, &mut report);
-        build(&root, folder, overrides, &variables, &mut report)
+        build(&root, (folder, files), overrides, &variables, &mut report)
     });
     report.sort();
     match config {
@@ -273,7 +273,7 @@ fn has_secret_manager(root: &Node) -> bool {
 /// Every concern in turn; each adds its problems and goes on.
 fn build(
     root: &Section<'_>,
-    folder: &Path,
+    (folder, files): (&Path, &dyn Files),
     overrides: &Overrides,
     variables: &Variables<'_>,
     report: &mut Report,
@@ -304,7 +304,7 @@ fn build(
     let known = |name: &str| models.knows(name);
     routing::check_names(models.settings(), &router, &litellm, known, report);
     general::unused_stores(&general, overrides, variables, report);
-    let guardrails = guardrails::read(root, &table, report);
+    let guardrails = guardrails::read(root, &table, (folder, files), report);
     let budgets = budgets::read(root, report);
     let callbacks = callbacks::read(&litellm, variables, report);
     let authenticator = general::authenticator(&general, overrides, variables, report);

@@ -16,7 +16,7 @@ pub struct Place {
 
 impl Place {
     /// A place outside every file.
-    pub(super) fn outside(what: &str) -> Self {
+    pub(crate) fn outside(what: &str) -> Self {
         Self {
             file: Arc::from(what),
             line: 0,
@@ -129,13 +129,13 @@ impl fmt::Display for Note {
 /// Everything that was said while loading. Problems are collected, so that one
 /// look shows all of them.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) problems: Vec<Problem>,
-    pub(super) notes: Vec<Note>,
+pub(crate) struct Report {
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Report {
-    pub(super) fn problem(&mut self, place: &Place, path: &str, message: impl Into<String>) {
+    pub(crate) fn problem(&mut self, place: &Place, path: &str, message: impl Into<String>) {
         self.problems.push(Problem {
             place: place.clone(),
             path: path.to_owned(),
@@ -144,7 +144,7 @@ impl Report {
         });
     }
 
-    pub(super) fn misspelt(&mut self, place: &Place, path: &str, message: &str, meant: &str) {
+    pub(crate) fn misspelt(&mut self, place: &Place, path: &str, message: &str, meant: &str) {
         self.problems.push(Problem {
             place: place.clone(),
             path: path.to_owned(),
@@ -153,7 +153,7 @@ impl Report {
         });
     }
 
-    pub(super) fn state(
+    pub(crate) fn state(
         &mut self,
         place: &Place,
         path: &str,
@@ -173,7 +173,7 @@ impl Report {
         });
     }
 
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         severity: Severity,
         place: &Place,
@@ -190,7 +190,7 @@ impl Report {
     }
 
     /// In the order of the file, whatever the order in which concerns were read.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         let key = |place: &Place| (place.file.clone(), place.line, place.column);
         self.problems.sort_by_key(|problem| key(&problem.place));
         self.notes.sort_by_key(|note| key(&note.place));

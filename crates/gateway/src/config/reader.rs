@@ -11,16 +11,16 @@ use super::yaml::{Entry, Node, Origin, Value};
 
 /// A mapping of the file with the path that leads to it.
 #[derive(Clone)]
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     entries: &'n [Entry],
-    pub(super) path: String,
-    pub(super) place: Place,
+    pub(crate) path: String,
+    pub(crate) place: Place,
 }
 
 impl<'n> Section<'n> {
     /// A section of the file; null and absent ones are empty, anything but a
     /// mapping is a problem.
-    pub(super) fn of(
+    pub(crate) fn of(
         node: Option<&'n Node>,
         path: String,
         parent: &Place,
@@ -44,16 +44,16 @@ impl<'n> Section<'n> {
     }
 
     /// The section under a key.
-    pub(super) fn section(&self, key: &str, report: &mut Report) -> Section<'n> {
+    pub(crate) fn section(&self, key: &str, report: &mut Report) -> Section<'n> {
         Section::of(self.get(key), self.path_of(key), &self.place, report)
     }
 
-    pub(super) fn entries(&self) -> &'n [Entry] {
+    pub(crate) fn entries(&self) -> &'n [Entry] {
         self.entries
     }
 
     /// The value of a key; null counts as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
         self.entries
             .iter()
             .find(|entry| entry.key == key)
@@ -61,12 +61,12 @@ impl<'n> Section<'n> {
             .filter(|node| !node.is_null())
     }
 
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
 
     /// Where a key stands; the section itself when it does not.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(crate) fn place_of(&self, key: &str) -> Place {
         self.entries
             .iter()
             .find(|entry| entry.key == key)
@@ -74,7 +74,7 @@ impl<'n> Section<'n> {
     }
 
     /// Compares every key with the table and says what it does.
-    pub(super) fn judge(&self, table: &Table, name: &str, report: &mut Report) {
+    pub(crate) fn judge(&self, table: &Table, name: &str, report: &mut Report) {
         for entry in self.entries {
             let path = self.path_of(&entry.key);
             match table.ask(name, &entry.key) {
@@ -119,7 +119,7 @@ impl<'n> Section<'n> {
 
     /// Like [`Section::judge`] for a section of our own, where an unknown key is
     /// always a problem.
-    pub(super) fn judge_strictly(&self, table: &Table, name: &str, report: &mut Report) {
+    pub(crate) fn judge_strictly(&self, table: &Table, name: &str, report: &mut Report) {
         let before = report.notes.len();
         self.judge(table, name, report);
         let unknown: Vec<_> = report
@@ -136,7 +136,7 @@ impl<'n> Section<'n> {
 
     /// A text. A plain boolean where a text is wanted is a problem, as its word
     /// is lost to other readers of the file.
-    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<&'n str> {
+    pub(crate) fn text(&self, key: &str, report: &mut Report) -> Option<&'n str> {
         let node = self.get(key)?;
         match &node.value {
             Value::Text(text) => Some(text),
@@ -150,12 +150,12 @@ impl<'n> Section<'n> {
     }
 
     /// A secret text. Whether it stands in the file itself is said elsewhere.
-    pub(super) fn secret(&self, key: &str, report: &mut Report) -> Option<Secret> {
+    pub(crate) fn secret(&self, key: &str, report: &mut Report) -> Option<Secret> {
         self.text(key, report).map(Secret::new)
     }
 
     /// A boolean: plain, or a text by the environment's rule.
-    pub(super) fn flag(&self, key: &str, report: &mut Report) -> Option<bool> {
+    pub(crate) fn flag(&self, key: &str, report: &mut Report) -> Option<bool> {
         let node = self.get(key)?;
         match &node.value {
             Value::Bool(flag, _) => Some(*flag),
@@ -168,7 +168,7 @@ impl<'n> Section<'n> {
     }
 
     /// A whole number from `least` on.
-    pub(super) fn whole(&self, key: &str, least: u64, report: &mut Report) -> Option<u64> {
+    pub(crate) fn whole(&self, key: &str, least: u64, report: &mut Report) -> Option<u64> {
         let node = self.get(key)?;
         let number = match &node.value {
             Value::Text(text) => text.trim().replace('_', "").parse::<u64>().ok(),
@@ -184,7 +184,7 @@ impl<'n> Section<'n> {
     }
 
     /// Like [`Section::whole`], for numbers that must fit 32 bits.
-    pub(super) fn count(&self, key: &str, least: u32, report: &mut Report) -> Option<u32> {
+    pub(crate) fn count(&self, key: &str, least: u32, report: &mut Report) -> Option<u32> {
         let number = self.whole(key, u64::from(least), report)?;
         if let Ok(number) = u32::try_from(number) {
             return Some(number);
@@ -194,7 +194,7 @@ impl<'n> Section<'n> {
     }
 
     /// A time in seconds, above zero and at most a week.
-    pub(super) fn seconds(&self, key: &str, report: &mut Report) -> Option<Duration> {
+    pub(crate) fn seconds(&self, key: &str, report: &mut Report) -> Option<Duration> {
         let node = self.get(key)?;
         let seconds = match &node.value {
             Value::Text(text) => text.trim().parse::<f64>().ok(),
@@ -210,7 +210,7 @@ impl<'n> Section<'n> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &self,
         key: &str,
         words: &[(&str, T)],
@@ -233,7 +233,7 @@ impl<'n> Section<'n> {
     }
 
     /// The items of a list; a null is an empty list.
-    pub(super) fn list(&self, key: &str, report: &mut Report) -> &'n [Node] {
+    pub(crate) fn list(&self, key: &str, report: &mut Report) -> &'n [Node] {
         let Some(node) = self.get(key) else {
             return &[];
         };
@@ -245,7 +245,7 @@ impl<'n> Section<'n> {
     }
 
     /// Texts of a list, or one text alone.
-    pub(super) fn texts(&self, key: &str, report: &mut Report) -> Vec<(&'n str, Place)> {
+    pub(crate) fn texts(&self, key: &str, report: &mut Report) -> Vec<(&'n str, Place)> {
         let Some(node) = self.get(key) else {
             return Vec::new();
         };
@@ -283,7 +283,7 @@ impl<'n> Section<'n> {
 
 /// A path with one more key. A key that is no plain name could be a value by
 /// mistake and is not shown.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     let plain = key.len() <= 64
         && !key.starts_with("sk-")
         && key

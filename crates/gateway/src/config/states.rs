@@ -42,13 +42,14 @@ pub(super) struct Near {
 }
 
 /// The table, by section.
-pub(super) struct Table(BTreeMap<&'static str, BTreeMap<&'static str, Known>>);
+pub(crate) struct Table(BTreeMap<&'static str, BTreeMap<&'static str, Known>>);
 
 const KEYS: &str = include_str!("keys.txt");
 
 impl Table {
     /// Reads the table. Lines: `[section]`, `key = state` or `key = state: message`.
-    /// A key that ends in `*` stands for all that begin so.
+    /// A key that ends in `*` stands for all that begin so. `[name < other]` begins with the keys of `other`, which stands
+    /// before it.
     pub(super) fn new() -> Self {
         let mut sections: BTreeMap<&str, BTreeMap<&str, Known>> = BTreeMap::new();
         let mut current = "";
@@ -57,7 +58,11 @@ impl Table {
                 continue;
             }
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                let (name, parent) = name.split_once(" < ").unwrap_or((name, ""));
                 current = name;
+                if let Some(keys) = sections.get(parent).cloned() {
+                    sections.entry(name).or_default().extend(keys);
+                }
                 continue;
             }
             let Some((keys, rest)) = line.split_once('=') else {

@@ -3,7 +3,7 @@
 /// The known name nearest to a misspelt one, when it is near enough: one edit
 /// for short names, two from eight characters on, three from sixteen; or equal
 /// but for case, `-` and `_`.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let length = name.chars().count();
     let allowed = match length {
         0..=2 => 0,

@@ -53,7 +53,7 @@ pub enum WordAction {
 }
 
 /// Reads `blocked_words` and `keyword_redaction_tag`.
-pub(super) fn read(name: &str, params: &Section<'_>, report: &mut Report) -> Words {
+pub(crate) fn read(name: &str, params: &Section<'_>, report: &mut Report) -> Words {
     let tag = params
         .text("keyword_redaction_tag", report)
         .unwrap_or(guard::DEFAULT_TAG);

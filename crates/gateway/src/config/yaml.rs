@@ -20,14 +20,14 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// A value with its place. It has no `Debug`: it may hold secrets.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
 }
 
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     /// A plain boolean of YAML 1.1, with the word that was written.
     Bool(bool, String),
@@ -39,17 +39,17 @@ pub(super) enum Value {
 
 /// One pair of a mapping, in the order of the file.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) value: Node,
     /// Came through a merge key (`<<`), so a written key of the same name wins.
     merged: bool,
 }
 
 /// Where the value itself comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// It stands in the file.
     File,
     /// It stands in the environment under this name.
@@ -57,7 +57,7 @@ pub(super) enum Origin {
 }
 
 impl Node {
-    pub(super) fn null(place: Place) -> Self {
+    pub(crate) fn null(place: Place) -> Self {
         Self {
             place,
             value: Value::Null,
@@ -65,11 +65,11 @@ impl Node {
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries
                 .iter()
@@ -80,7 +80,7 @@ impl Node {
     }
 
     /// What kind of value it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
             Value::Bool(..) => "a boolean",
@@ -95,7 +95,7 @@ impl Node {
 ///
 /// An empty document is null. Problems are returned as soon as the text cannot
 /// be followed any further; duplicate keys are collected.
-pub(super) fn parse(bytes: &[u8], file: &Arc<str>) -> Result<Node, Vec<Problem>> {
+pub(crate) fn parse(bytes: &[u8], file: &Arc<str>) -> Result<Node, Vec<Problem>> {
     let start = Place {
         file: file.clone(),
         line: 1,

@@ -10,8 +10,8 @@ use super::facts::Destination;
 use super::inspect::Request;
 use super::stored::{Stored, not_continued};
 use crate::app::Snapshot;
-use crate::checks::Selected;
 use crate::error::Error;
+use crate::guardrails::Selected;
 use crate::routing::{self, Permits, Selectors};
 
 /// A request that may go on: the caller, the destination and the selected checks.
@@ -56,6 +56,14 @@ pub(crate) fn admit(
         principal.may_use(&destination.group)?;
     }
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
+    if request.body.stream()
+        && let Some(check) = selected.remote(true).next()
+    {
+        // Services judge whole answers; a stream would have been delivered before.
+        return Err(Error::CheckNotAvailable {
+            check: check.name.to_string(),
+        });
+    }
     Ok(Admitted {
         caller,
         request,

@@ -19,6 +19,8 @@ use super::{headers, inspect, rates, stored, stream};
 use crate::config::ContentMode;
 use crate::digest::Purpose;
 use crate::error::Error;
+use crate::guardrails::Selected;
+use crate::guardrails::remote::{self, Ask, Asked, Permit};
 use crate::server::read::{self, Patience, ReadError};
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward::{Forwarded, Source, Unanswered};
@@ -95,6 +97,10 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
             }
         }
     };
+    let result = match result {
+        Ok((body, asked)) => judged(&mut call, &selected, asked).await.map(|()| body),
+        Err(failure) => Err(failure),
+    };
     match result {
         Ok(body) => {
             let digest = call.app().digests.digest("", Purpose::Response, &body);
@@ -158,16 +164,7 @@ impl Failure {
                 let code = error.public().code;
                 (error, End::Failed(code))
             }
-            Self::Blocked(Blocked(check)) => {
-                let reason = "a blocked word was found in the answer".to_owned();
-                (
-                    Error::Blocked {
-                        check: check.to_string(),
-                        reason,
-                    },
-                    End::Blocked(check),
-                )
-            }
+            Self::Blocked(Blocked { check, error }) => (error, End::Blocked(check)),
         }
     }
 }
@@ -199,7 +196,7 @@ fn inspect_answer(
     body: Bytes,
     limits: &llm::scan::Limits,
     ids: Option<IdMap>,
-) -> Result<Bytes, Failure> {
+) -> Result<(Bytes, Option<Vec<Asked>>), Failure> {
     let answer = protocol::answer(protocol, body, limits)
         .map_err(|error| Failure::Error(invalid(&error)))?;
     if !answer.is_answer() {
@@ -237,10 +234,42 @@ fn inspect_answer(
             }
         }
     }
+    let asked = channels.take_asked();
     channels.report(facts, false);
-    edits
-        .apply(answer.doc())
-        .map_err(|_| Failure::Error(Error::Internal))
+    let body = edits.apply(answer.doc());
+    let body = body.map_err(|_| Failure::Error(Error::Internal))?;
+    Ok((body, asked))
+}
+
+/// Asks the services that judge answers. A refused answer is not delivered, and neither is its text named.
+async fn judged(
+    call: &mut Call,
+    selected: &Selected,
+    asked: Option<Vec<Asked>>,
+) -> Result<(), Failure> {
+    let Some(texts) = asked else {
+        return Ok(());
+    };
+    let Some(permit) = Permit::of(call) else {
+        return Err(Failure::Error(Error::Internal));
+    };
+    let checks: Vec<_> = selected.remote(true).cloned().collect();
+    let ask = Ask {
+        permit,
+        texts,
+        answer: true,
+    };
+    let judged = remote::judge(&checks, &ask).await;
+    let Some((check, error)) = judged.report(call) else {
+        return Ok(());
+    };
+    if let Some(facts) = call.facts_mut() {
+        facts.delivered.clear();
+        facts.delivered_text_bytes = 0;
+        facts.asked_tools.clear();
+        facts.content.answer.clear();
+    }
+    Err(Failure::Blocked(Blocked { check, error }))
 }
 
 /// The words that the protocols document; anything else is the provider's free text and recorded as `other`.

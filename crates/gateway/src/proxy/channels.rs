@@ -4,26 +4,38 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use guard::{Action, Check as _, Emit, Form, StreamCheck, Verdict};
+use guard::{Form, Restorer};
 use llm::openai::Channel;
 
-use super::coverage::{Delivery, Entry, Outcome, Side, count_finding};
+use super::coverage::{Delivery, Entry, Outcome, Side};
 use super::facts::Facts;
-use crate::checks::{Check, Selected};
 use crate::digest::{DigestKey, Purpose, Running};
+use crate::error::Error;
+use crate::guardrails::remote::Asked;
+use crate::guardrails::row::{self, Row, Seen};
+use crate::guardrails::select::Restoring;
+use crate::guardrails::{Check, Local, Place, Refused, Selected, TextKind};
 
-/// A check refused the answer. The configured name of the check.
+/// A check refused the answer.
 #[derive(Debug)]
-pub(crate) struct Blocked(pub(crate) Arc<str>);
+pub(crate) struct Blocked {
+    /// The configured name of the check.
+    pub(crate) check: Arc<str>,
+    /// What the client is told.
+    pub(crate) error: Error,
+}
 
 /// All channels of one answer.
 pub(crate) struct Channels {
     digests: Arc<DigestKey>,
     checks: Vec<Arc<Check>>,
+    restoring: Option<Restoring>,
     delivery: Delivery,
     channels: Vec<ChannelState>,
     /// Text kept for the record in content mode `full`; `None` in the other modes.
     text: Option<String>,
+    /// Texts kept for the services that are asked about the answer; `None` when none is.
+    asked: Option<Vec<Asked>>,
 }
 
 struct ChannelState {
@@ -34,18 +46,32 @@ struct ChannelState {
     links: Vec<Link>,
 }
 
-/// One check on one channel.
+/// One step on one channel.
 struct Link {
-    check: Arc<Check>,
-    window: Box<dyn StreamCheck>,
-    form: Form,
+    work: Work,
     seen: Running,
     left: Running,
     bytes: u64,
     micros: u64,
-    findings: Vec<(u32, u64)>,
-    edited: bool,
-    blocked: bool,
+    found: Seen,
+}
+
+/// What a step does.
+enum Work {
+    /// A check reads.
+    Check {
+        check: Arc<Check>,
+        place: Place,
+        form: Form,
+        row: Row,
+    },
+    /// Masked values come back.
+    Restore {
+        check: Arc<str>,
+        form: Form,
+        restoring: Restoring,
+        restorer: Restorer,
+    },
 }
 
 impl ChannelState {
@@ -63,19 +89,24 @@ impl Channels {
         delivery: Delivery,
         full: bool,
     ) -> Self {
-        let looks = |check: &&Arc<Check>| check.post_call || check.logging_only;
+        let looks = |check: &&Arc<Check>| check.on_answer() && check.local().is_some();
+        // Nothing was masked: nothing can come back.
+        let restoring = selected.vault.clone();
+        let restoring = restoring.filter(|restoring| !restoring.vault.is_empty());
         Self {
             checks: selected.checks.iter().filter(looks).cloned().collect(),
+            restoring,
             digests,
             delivery,
             channels: Vec::new(),
             text: full.then(String::new),
+            asked: selected.remote(true).next().map(|_| Vec::new()),
         }
     }
 
     /// True when some check may change or hold back text.
     pub(crate) fn edits(&self) -> bool {
-        self.checks.iter().any(|check| check.post_call)
+        self.restoring.is_some() || self.checks.iter().any(|check| check.modes.post_call)
     }
 
     /// Passes one piece of streamed text through the windows; gives what may be delivered now.
@@ -140,20 +171,49 @@ impl Channels {
             text = link.whole(text)?;
         }
         state.deliver(&text);
+        if let Some(asked) = &mut self.asked {
+            asked.push(Asked {
+                side: Side::Answer {
+                    choice,
+                    channel: name(channel),
+                },
+                role: "assistant",
+                text: text.clone().into_owned(),
+                seen: state.delivered.clone().finish(),
+            });
+        }
         Self::keep(&mut self.text, channel, &text);
         Ok(text)
+    }
+
+    /// The texts that services are asked about: whole, as the checks here left them.
+    pub(crate) fn take_asked(&mut self) -> Option<Vec<Asked>> {
+        let mut asked = self.asked.take()?;
+        // A channel of several values is digested as one text.
+        for state in &self.channels {
+            let seen = state.delivered.clone().finish();
+            let side = Side::Answer {
+                choice: state.choice,
+                channel: name(state.channel),
+            };
+            let of_channel = asked.iter_mut().filter(|asked| asked.side == side);
+            of_channel.for_each(|asked| asked.seen = seen);
+        }
+        Some(asked)
     }
 
     /// Writes coverage, digests and text into the facts. `nothing_delivered`: a refused answer that was held back whole.
     pub(crate) fn report(self, facts: &mut Facts, nothing_delivered: bool) {
         for state in self.channels {
             for link in state.links {
-                facts.coverage.push(link.entry(
-                    state.choice,
-                    state.channel,
-                    self.delivery,
-                    nothing_delivered,
-                ));
+                let (choice, channel) = (state.choice, state.channel);
+                let entry = link.entry(choice, channel, self.delivery, nothing_delivered);
+                let stopped = entry.outcome == Outcome::Blocked && nothing_delivered;
+                facts.coverage.push(entry);
+                if stopped {
+                    // What comes after it got nothing.
+                    break;
+                }
             }
             if !nothing_delivered {
                 facts.delivered_text_bytes += state.delivered_bytes;
@@ -183,24 +243,46 @@ impl Channels {
             return at;
         }
         let begin = || self.digests.begin("", Purpose::Text);
-        let links = self.checks.iter().map(|check| Link {
-            check: check.clone(),
-            window: Box::new(check.words.window_as(form(channel))),
-            form: form(channel),
+        let link = |work| Link {
+            work,
             seen: begin(),
             left: begin(),
             bytes: 0,
             micros: 0,
-            findings: Vec::new(),
-            edited: false,
-            blocked: false,
+            found: Seen::default(),
+        };
+        let (place, form) = (Place::of_answer(channel), form(channel));
+        let checks = self.checks.iter().filter_map(|check| {
+            let local = check.local()?;
+            let mut row = Row::new(local.readers(place), form);
+            if local.holds(place) && check.modes.post_call {
+                row = row.waiting();
+            }
+            let check = check.clone();
+            Some(link(Work::Check {
+                check,
+                place,
+                form,
+                row,
+            }))
         });
+        let mut links: Vec<Link> = checks.collect();
+        let tool = place.kind != TextKind::Text;
+        let restoring = self.restoring.as_ref();
+        if let Some(restoring) = restoring.filter(|r| !tool || r.how.tool_arguments) {
+            links.push(link(Work::Restore {
+                check: restoring.check.clone(),
+                form,
+                restoring: restoring.clone(),
+                restorer: restoring.vault.restorer(form),
+            }));
+        }
         self.channels.push(ChannelState {
             choice,
             channel,
             delivered: begin(),
             delivered_bytes: 0,
-            links: links.collect(),
+            links,
         });
         self.channels.len() - 1
     }
@@ -209,7 +291,7 @@ impl Channels {
 impl Link {
     /// A check that only looks is outside the chain and changes nothing.
     fn only_looks(&self) -> bool {
-        !self.check.post_call
+        matches!(&self.work, Work::Check { check, .. } if !check.modes.post_call)
     }
 
     fn push<'t>(&mut self, text: Cow<'t, str>) -> Result<Cow<'t, str>, Blocked> {
@@ -219,69 +301,67 @@ impl Link {
         let began = Instant::now();
         self.seen.update(text.as_bytes());
         self.bytes += text.len() as u64;
-        let Emit {
-            text: safe,
-            findings,
-            blocked,
-        } = self.window.push(&text);
-        let safe = safe.into_owned();
-        self.note(&findings, blocked.is_some());
+        let original = self.only_looks().then(|| text.clone());
+        let safe = match &mut self.work {
+            Work::Check { row, .. } => row.push(text, &mut self.found),
+            Work::Restore { restorer, .. } => Cow::Owned(restorer.push(&text)),
+        };
         self.micros += micros(began);
-        self.leave(text, safe)
+        self.leave(original, safe)
     }
 
     fn finish(&mut self) -> Result<String, Blocked> {
         let began = Instant::now();
-        let Emit {
-            text: safe,
-            findings,
-            blocked,
-        } = self.window.finish();
-        self.note(&findings, blocked.is_some());
+        let safe = match &mut self.work {
+            Work::Check { row, .. } => row.finish(&mut self.found),
+            Work::Restore { restorer, .. } => restorer.finish(),
+        };
         self.micros += micros(began);
-        self.leave(Cow::Borrowed(""), safe.into_owned())
-            .map(Cow::into_owned)
+        let original = self.only_looks().then_some(Cow::Borrowed(""));
+        self.leave(original, Cow::Owned(safe)).map(Cow::into_owned)
     }
 
     fn whole<'t>(&mut self, text: Cow<'t, str>) -> Result<Cow<'t, str>, Blocked> {
         let began = Instant::now();
         self.seen.update(text.as_bytes());
         self.bytes += text.len() as u64;
-        let Verdict {
-            findings,
-            blocked,
-            masked,
-        } = self.check.words.scan_as(self.form, &text);
-        self.note(&findings, blocked.is_some());
+        let original = self.only_looks().then(|| text.clone());
+        let safe = match &self.work {
+            Work::Check {
+                check, place, form, ..
+            } => match check.local() {
+                Some(local) => {
+                    row::whole(local.readers(*place), *form, None, text, &mut self.found)
+                }
+                None => text,
+            },
+            Work::Restore {
+                form, restoring, ..
+            } => match restoring.vault.restore(*form, &text) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(restored) => Cow::Owned(restored),
+            },
+        };
         self.micros += micros(began);
-        match masked {
-            Some(masked) => self.leave(text, masked),
-            None if self.blocked => Err(Blocked(self.check.name.clone())),
-            None => {
-                self.left.update(text.as_bytes());
-                Ok(text)
-            }
-        }
+        self.leave(original, safe)
     }
 
-    fn note(&mut self, findings: &[guard::Finding], blocked: bool) {
-        for finding in findings {
-            count_finding(&mut self.findings, finding.rule);
-            self.edited |= finding.action == Action::Mask;
-        }
-        self.blocked |= blocked && !self.only_looks();
-    }
-
-    /// What goes on: the check's text, or the original past a check that only looks.
-    fn leave<'t>(&mut self, original: Cow<'t, str>, safe: String) -> Result<Cow<'t, str>, Blocked> {
-        if self.only_looks() {
+    /// What goes on: the step's text, or the original past a check that only looks.
+    fn leave<'t>(
+        &mut self,
+        original: Option<Cow<'t, str>>,
+        safe: Cow<'t, str>,
+    ) -> Result<Cow<'t, str>, Blocked> {
+        if let Some(original) = original {
             return Ok(original);
         }
-        self.left.update(safe.as_bytes());
-        if self.blocked {
-            return Err(Blocked(self.check.name.clone()));
+        if let (Work::Check { check, .. }, Some((kind, description))) =
+            (&self.work, &self.found.blocked)
+        {
+            return Err(refused(check, kind, description.as_deref()));
         }
-        Ok(Cow::Owned(safe))
+        self.left.update(safe.as_bytes());
+        Ok(safe)
     }
 
     fn entry(
@@ -291,28 +371,68 @@ impl Link {
         delivery: Delivery,
         nothing_delivered: bool,
     ) -> Entry {
-        let observed = !self.check.post_call;
-        let outcome = match (observed, self.blocked, self.edited) {
-            (true, ..) => Outcome::Observed,
-            (false, true, _) => Outcome::Blocked,
-            (false, false, true) => Outcome::Edited,
-            (false, false, false) => Outcome::Passed,
+        let side = Side::Answer {
+            choice,
+            channel: name(channel),
         };
-        Entry {
-            check: self.check.name.clone(),
-            side: Side::Answer {
-                choice,
-                channel: name(channel),
-            },
-            outcome,
-            seen: Some(self.seen.finish()),
-            left: (!observed && !nothing_delivered).then(|| self.left.finish()),
-            bytes: self.bytes,
-            micros: self.micros,
-            findings: self.findings,
-            delivery: Some(delivery),
-            reason: None,
-        }
+        let observed = self.only_looks();
+        let (seen, left) = (self.seen.finish(), self.left.finish());
+        let (check, delivery, scope, step) = match self.work {
+            Work::Check { check, row, .. } => {
+                let delivery = match (delivery, row.is_held()) {
+                    (Delivery::Windowed, true) if observed => Delivery::AfterDelivery,
+                    (Delivery::Windowed, true) => Delivery::Buffered,
+                    (delivery, _) => delivery,
+                };
+                let scope = check.local().and_then(Local::scope);
+                (check.name.clone(), delivery, scope, None)
+            }
+            Work::Restore { check, .. } => (check, delivery, None, Some("restore")),
+        };
+        let mut entry = Entry::not_run(check, side, "");
+        entry.reason = None;
+        entry.outcome = match (observed, &self.found.blocked) {
+            (true, _) => Outcome::Observed,
+            (false, Some(_)) => Outcome::Blocked,
+            (false, None) if self.found.masked => Outcome::Edited,
+            (false, None) if step.is_some() && seen != left => Outcome::Edited,
+            (false, None) if self.found.found.is_empty() => Outcome::Passed,
+            (false, None) => Outcome::Alerted,
+        };
+        entry.seen = Some(seen);
+        let blocked = entry.outcome == Outcome::Blocked;
+        // What a refused answer let through before it was refused went on; of one that was held back nothing did.
+        entry.left = (!observed && !(blocked && nothing_delivered)).then_some(left);
+        let unchanged = matches!(entry.outcome, Outcome::Passed | Outcome::Alerted);
+        entry.held = unchanged && seen != left;
+        entry.bytes = self.bytes;
+        entry.micros = self.micros;
+        entry.delivery = Some(delivery);
+        entry.scope = scope;
+        entry.step = step;
+        entry.take(self.found);
+        entry
+    }
+}
+
+fn refused(check: &Arc<Check>, kind: &str, description: Option<&str>) -> Blocked {
+    let refused = Refused {
+        guardrail: &check.name,
+        mode: "post_call",
+        kind,
+        description,
+        answer: true,
+    };
+    let refusal = match check.local() {
+        Some(local) => local.refusal(&refused),
+        None => refused.plain("it was found in the answer"),
+    };
+    Blocked {
+        check: check.name.clone(),
+        error: Error::Blocked {
+            check: check.name.to_string(),
+            refusal: Box::new(refusal),
+        },
     }
 }
 

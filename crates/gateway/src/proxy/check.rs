@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use guard::{Check as _, Form};
+use guard::{Form, Vault};
 use llm::edit::{EditError, Edits};
 use llm::protocol::Protocol;
 use llm::scan::{Doc, NodeId};
 use llm::transcript::{OpaqueKind, Part, Text};
 
-use super::coverage::{Entry, Outcome, Side, count_finding};
+use super::coverage::{Entry, Outcome, Side};
 use super::inspect::Request;
 use crate::app::Snapshot;
-use crate::checks::{Check, Selected};
 use crate::config::OpaqueParts;
 use crate::digest::{Digest, DigestKey, Purpose};
 use crate::error::Error;
+use crate::guardrails::remote::Asked;
+use crate::guardrails::row::{self, Seen};
+use crate::guardrails::select::Restoring;
+use crate::guardrails::{Check, Place, Refused, Selected};
 
 /// What the request side of the checks decided.
 pub(crate) struct RequestChecks {
@@ -33,6 +36,8 @@ pub(crate) struct RequestChecks {
     pub(crate) opened_switches: Vec<&'static str>,
     /// Configured name of the check that blocked.
     pub(crate) blocked_by: Option<Arc<str>>,
+    /// The texts as these checks left them, where services are asked about them.
+    pub(crate) texts: Option<Vec<Asked>>,
 }
 
 /// The texts that the checks changed. Only this stage makes one, so what goes out is what they left.
@@ -83,6 +88,7 @@ pub(crate) fn check_request(
         seen: digest_of(digests, &texts),
         coverage: Vec::new(),
         blocked: None,
+        blocked_by: None,
     };
     let mut opened_switches = Vec::new();
     for (name, reason) in &selected.not_run {
@@ -90,27 +96,29 @@ pub(crate) fn check_request(
             .push(Entry::not_run(name.clone(), Side::Request, reason));
         opened_switches.push("inactive_checks");
     }
+    if let Some(restoring) = &selected.vault {
+        run.escape(restoring, &mut texts, &mut changed);
+    }
+    let vault = selected.vault.as_ref().map(|restoring| &restoring.vault);
     for check in &selected.checks {
-        run.request_side(check, &mut texts, &mut changed, &transcript.texts);
+        let place = (transcript.texts.as_slice(), vault);
+        run.request_side(check, &mut texts, &mut changed, place);
         if run.blocked.is_some() {
             break;
         }
     }
     let not_inspected = opaque_kinds(transcript);
-    let blocked_by = run.blocked.clone();
+    let blocked_by = run.blocked_by.take();
     let passes = |kind: &&String| match snapshot.config.opaque_parts {
         OpaqueParts::Block => false,
         OpaqueParts::PassReasoning => kind.as_str() == OpaqueKind::Reasoning.as_str(),
         OpaqueParts::Pass => true,
     };
     let refused = match (
-        &run.blocked,
+        run.blocked.take(),
         not_inspected.iter().find(|kind| !passes(kind)),
     ) {
-        (Some(check), _) => Some(Error::Blocked {
-            check: check.to_string(),
-            reason: "a blocked word was found".to_owned(),
-        }),
+        (Some(error), _) => Some(error),
         (None, Some(kind)) if !selected.checks.is_empty() => {
             Some(Error::NotInspectable { kind: kind.clone() })
         }
@@ -121,6 +129,10 @@ pub(crate) fn check_request(
     }
     let sent_text = refused.is_none().then_some(run.seen);
     let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
+    let asked = match refused.is_none() && selected.remote(false).next().is_some() {
+        true => Some(asked(&transcript.texts, &texts, run.seen)),
+        false => None,
+    };
     let edited = match refused {
         Some(error) => Err(error),
         None => edited(snapshot, request, texts, &changed),
@@ -133,7 +145,18 @@ pub(crate) fn check_request(
         not_inspected,
         opened_switches,
         blocked_by,
+        texts: asked,
     }
+}
+
+fn asked(originals: &[Text], texts: &[Cow<'_, str>], seen: Digest) -> Vec<Asked> {
+    let one = |(original, text): (&Text, &Cow<'_, str>)| Asked {
+        side: Side::Request,
+        role: original.origin.role.as_str(),
+        text: text.clone().into_owned(),
+        seen,
+    };
+    originals.iter().zip(texts).map(one).collect()
 }
 
 struct Run<'a> {
@@ -141,69 +164,121 @@ struct Run<'a> {
     /// Digest of the texts as the last check left them.
     seen: Digest,
     coverage: Vec<Entry>,
-    blocked: Option<Arc<str>>,
+    blocked: Option<Error>,
+    blocked_by: Option<Arc<str>>,
 }
 
 impl Run<'_> {
+    /// Text that looks like a placeholder gets one of its own, so that nobody can write a name and have another's value
+    /// put there.
+    fn escape(&mut self, restoring: &Restoring, texts: &mut [Cow<'_, str>], changed: &mut [bool]) {
+        let began = Instant::now();
+        let mut escaped = 0;
+        let mut bytes = 0;
+        for (text, changed) in texts.iter_mut().zip(changed.iter_mut()) {
+            bytes += text.len() as u64;
+            if let Cow::Owned(other) = restoring.vault.admit(text) {
+                *text = Cow::Owned(other);
+                *changed = true;
+                escaped += 1;
+            }
+        }
+        let seen = self.seen;
+        if escaped > 0 {
+            self.seen = digest_of(self.digests, texts);
+        }
+        let mut entry = Entry::not_run(restoring.check.clone(), Side::Request, "");
+        entry.reason = None;
+        entry.step = Some("escape");
+        entry.outcome = if escaped > 0 {
+            Outcome::Edited
+        } else {
+            Outcome::Passed
+        };
+        entry.seen = Some(seen);
+        entry.left = Some(self.seen);
+        entry.bytes = bytes;
+        entry.micros = micros(began);
+        self.coverage.push(entry);
+    }
+
     fn request_side(
         &mut self,
         check: &Arc<Check>,
         texts: &mut [Cow<'_, str>],
         changed: &mut [bool],
-        originals: &[Text],
+        (originals, vault): (&[Text], Option<&Arc<Vault>>),
     ) {
-        if !(check.pre_call || check.during_call || check.logging_only) {
+        let Some(local) = check.local().filter(|_| check.on_request()) else {
             return;
-        }
+        };
         let began = Instant::now();
-        let may_edit = check.pre_call;
-        let decides = check.pre_call || check.during_call;
-        let mut findings = Vec::new();
-        let (mut edited, mut blocked, mut bytes) = (false, false, 0_u64);
+        let may_edit = check.modes.pre_call;
+        let decides = may_edit || check.modes.during_call;
+        let vault = vault.filter(|_| may_edit && local.restores().is_some());
+        let mut seen = Seen::default();
+        let (mut edited, mut bytes) = (false, 0_u64);
         for ((text, changed), original) in texts.iter_mut().zip(changed.iter_mut()).zip(originals) {
+            let readers = local.readers(Place::of_request(original.origin));
+            if readers.is_empty() {
+                continue;
+            }
             bytes += text.len() as u64;
             let form = match original.origin.part.is_json_text() {
                 true => Form::JsonText,
                 false => Form::Plain,
             };
-            let verdict = check.words.scan_as(form, text);
-            for finding in &verdict.findings {
-                count_finding(&mut findings, finding.rule);
-            }
-            blocked |= decides && verdict.blocked.is_some();
-            if let (true, Some(masked)) = (may_edit, verdict.masked) {
+            let left = row::whole(readers, form, vault, Cow::Borrowed(text), &mut seen);
+            if let (true, None, Cow::Owned(masked)) = (may_edit, &seen.blocked, left) {
                 *text = Cow::Owned(masked);
                 *changed = true;
                 edited = true;
             }
+            if decides && seen.blocked.is_some() {
+                break;
+            }
         }
-        let seen = self.seen;
-        if edited && !blocked {
+        let before = self.seen;
+        let blocked = seen.blocked.clone().filter(|_| decides);
+        if edited && blocked.is_none() {
             self.seen = digest_of(self.digests, texts);
         }
-        let outcome = match (decides, blocked, edited) {
+        let mut entry = Entry::not_run(check.name.clone(), Side::Request, "");
+        entry.reason = None;
+        entry.outcome = match (decides, &blocked, edited) {
             (false, ..) => Outcome::Observed,
-            (true, true, _) => Outcome::Blocked,
-            (true, false, true) => Outcome::Edited,
-            (true, false, false) => Outcome::Passed,
+            (true, Some(_), _) => Outcome::Blocked,
+            (true, None, true) => Outcome::Edited,
+            (true, None, false) if seen.found.is_empty() => Outcome::Passed,
+            (true, None, false) => Outcome::Alerted,
         };
-        self.coverage.push(Entry {
-            check: check.name.clone(),
-            side: Side::Request,
-            outcome,
-            seen: Some(seen),
-            // Nothing is left of a text that was refused.
-            left: (decides && !blocked).then_some(self.seen),
-            bytes,
-            micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-            findings,
-            delivery: None,
-            reason: None,
-        });
-        if blocked {
-            self.blocked = Some(check.name.clone());
+        entry.seen = Some(before);
+        // Nothing is left of a text that was refused.
+        entry.left = (decides && blocked.is_none()).then_some(self.seen);
+        entry.bytes = bytes;
+        entry.micros = micros(began);
+        entry.scope = local.scope();
+        entry.take(seen);
+        self.coverage.push(entry);
+        if let Some((kind, description)) = blocked {
+            let refusal = local.refusal(&Refused {
+                guardrail: &check.name,
+                mode: check.mode(false),
+                kind: &kind,
+                description: description.as_deref(),
+                answer: false,
+            });
+            self.blocked_by = Some(check.name.clone());
+            self.blocked = Some(Error::Blocked {
+                check: check.name.to_string(),
+                refusal: Box::new(refusal),
+            });
         }
     }
+}
+
+fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Digest over a list of texts: each with its length before it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use capsule::json::{Object, Value};
 
 use crate::digest::Digest;
+use crate::guardrails::row::{Found, Seen};
 
 /// Result of one check on one text or side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +20,16 @@ pub(crate) enum Outcome {
     Edited,
     /// Something found; the text went no further.
     Blocked,
+    /// Something found and left as it is.
+    Alerted,
     /// Ran beside or after the call: what it saw did not decide.
     Observed,
     /// Selected, but did not run; the entry's reason says why.
     NotRun,
+    /// Gave no verdict, and a switch let the call pass.
+    FailedOpen,
+    /// Gave no verdict, so the call was refused.
+    FailedClosed,
 }
 
 impl Outcome {
@@ -31,8 +38,11 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Edited => "edited",
             Self::Blocked => "blocked",
+            Self::Alerted => "alerted",
             Self::Observed => "observed",
             Self::NotRun => "not_run",
+            Self::FailedOpen => "failed_open",
+            Self::FailedClosed => "failed_closed",
         }
     }
 }
@@ -58,6 +68,18 @@ pub(crate) enum Delivery {
     Buffered,
     /// Delivered behind a window of bounded length.
     Windowed,
+    /// Looked at when it had been delivered.
+    AfterDelivery,
+}
+
+impl Delivery {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Windowed => "windowed",
+            Self::AfterDelivery => "after_delivery",
+        }
+    }
 }
 
 /// One check's entry.
@@ -66,12 +88,22 @@ pub(crate) struct Entry {
     pub(crate) check: Arc<str>,
     pub(crate) side: Side,
     pub(crate) outcome: Outcome,
+    /// 1 for checks that run here, in order; 2 for those that judge what these left.
+    pub(crate) phase: u8,
+    /// What was done, where it is not checking: placeholders that were `escaped` or `restored`.
+    pub(crate) step: Option<&'static str>,
+    /// The texts that it reads, where these are not all of the side.
+    pub(crate) scope: Option<&'static str>,
     pub(crate) seen: Option<Digest>,
     pub(crate) left: Option<Digest>,
     pub(crate) bytes: u64,
     pub(crate) micros: u64,
-    /// Number of the rule within the check, from 0, and how often it was found; never the matched text.
-    pub(crate) findings: Vec<(u32, u64)>,
+    /// What was found and how often; never the matched text.
+    pub(crate) findings: Vec<Found>,
+    /// The greatest score a check gave, in thousandths, with its name.
+    pub(crate) score: Option<(&'static str, u16)>,
+    /// The stream ended before its time, and some text was still held back: less was left than seen.
+    pub(crate) held: bool,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) reason: Option<&'static str>,
 }
@@ -83,21 +115,41 @@ impl Entry {
             check,
             side,
             outcome: Outcome::NotRun,
+            phase: 1,
+            step: None,
+            scope: None,
             seen: None,
             left: None,
             bytes: 0,
             micros: 0,
             findings: Vec::new(),
+            score: None,
+            held: false,
             delivery: None,
             reason: Some(reason),
         }
+    }
+
+    /// Adds a finding that was counted elsewhere.
+    pub(crate) fn found(&mut self, kind: Box<str>, count: u64) {
+        self.findings.push(Found {
+            kind,
+            rule: None,
+            count,
+        });
+    }
+
+    /// Takes over what a row of checks saw.
+    pub(crate) fn take(&mut self, seen: Seen) {
+        self.findings = seen.found;
+        self.score = seen.score;
     }
 
     /// The form in `authority.chain`.
     pub(crate) fn to_object(&self) -> Object {
         let mut entry = Object::new();
         entry.insert("check", self.check.as_ref());
-        entry.insert("phase", 1_u64);
+        entry.insert("phase", u64::from(self.phase));
         match &self.side {
             Side::Request => {
                 entry.insert("side", "request");
@@ -117,34 +169,35 @@ impl Entry {
         }
         entry.insert("bytes", self.bytes);
         entry.insert("micros", self.micros);
-        let findings = self.findings.iter().map(|(rule, count)| {
+        let findings = self.findings.iter().map(|found| {
             let mut finding = Object::new();
-            finding.insert("count", *count);
-            finding.insert("rule", u64::from(*rule));
+            finding.insert("count", found.count);
+            if let Some(rule) = found.rule {
+                finding.insert("rule", u64::from(rule));
+            }
+            finding.insert("type", &*found.kind);
             Value::Object(finding)
         });
         entry.insert("findings", findings.collect::<Vec<_>>());
         if let Some(delivery) = self.delivery {
-            entry.insert(
-                "delivery",
-                if delivery == Delivery::Buffered {
-                    "buffered"
-                } else {
-                    "windowed"
-                },
-            );
+            entry.insert("delivery", delivery.word());
+        }
+        if self.held {
+            entry.insert("held", true);
         }
         if let Some(reason) = self.reason {
             entry.insert("reason", reason);
         }
+        if let Some(scope) = self.scope {
+            entry.insert("scope", scope);
+        }
+        if let Some((name, score)) = self.score {
+            entry.insert("score", u64::from(score));
+            entry.insert("score_name", name);
+        }
+        if let Some(step) = self.step {
+            entry.insert("step", step);
+        }
         entry
-    }
-}
-
-/// Adds one finding to a list of (rule, count).
-pub(crate) fn count_finding(findings: &mut Vec<(u32, u64)>, rule: u32) {
-    match findings.iter_mut().find(|(known, _)| *known == rule) {
-        Some((_, count)) => *count += 1,
-        None => findings.push((rule, 1)),
     }
 }

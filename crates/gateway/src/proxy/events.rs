@@ -1,7 +1,5 @@
 //! One event of a stream after the other: what the client gets of it, and what the record learns from it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use llm::protocol::{Change, Channel, Event, Failure, Piece, Reported, Stream};
 use llm::sse::{self, Frame};
@@ -26,8 +24,8 @@ pub(crate) enum Step {
     Done,
     /// The stream cannot go on.
     Failed(Error, &'static str),
-    /// A check refused the answer; its name.
-    Blocked(Arc<str>),
+    /// A check refused the answer.
+    Blocked(Box<Blocked>),
 }
 
 /// A comment that says where the record is, and the newest checkpoint: goes before the end of a complete answer.
@@ -114,9 +112,9 @@ impl Events {
             Ok(Event::Piece(piece)) => self.piece(&piece, out),
             Ok(Event::Change(change)) => self.change(*change, call, out),
         };
-        step.unwrap_or_else(|Blocked(check)| {
+        step.unwrap_or_else(|blocked| {
             self.blocked_before_delivery = !self.has_delivered();
-            Step::Blocked(check)
+            Step::Blocked(Box::new(blocked))
         })
     }
 
@@ -211,10 +209,10 @@ impl Events {
     }
 
     /// Delivers what the checks still hold back.
-    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Arc<str>> {
-        self.tails(None, None, out).map_err(|Blocked(check)| {
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Box<Blocked>> {
+        self.tails(None, None, out).map_err(|blocked| {
             self.blocked_before_delivery = !self.has_delivered();
-            check
+            Box::new(blocked)
         })
     }
 

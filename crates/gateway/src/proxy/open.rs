@@ -11,10 +11,11 @@ use super::facts::{Content, Facts, Labels, Timings, UsageSource};
 use super::inspect::Request;
 use super::reserve::{Billing, Reserved};
 use crate::app::{App, Snapshot};
-use crate::checks::Selected;
 use crate::config::{ContentMode, PromptHash};
 use crate::digest::Purpose;
 use crate::error::Error;
+use crate::guardrails::remote::{Ask, Asked, Permit};
+use crate::guardrails::{Check, Selected};
 use crate::ids;
 
 /// An open call with the result of its request checks. From here on the guard owns the call.
@@ -25,9 +26,28 @@ pub(crate) struct Checked {
     request: Request,
     edited: Edited,
     selected: Selected,
+    /// The texts as the local checks left them, where services are asked about them.
+    texts: Option<Vec<Asked>>,
 }
 
 impl Checked {
+    /// What the services are asked about the request, and which; `None` when none is selected.
+    pub(crate) fn questions(&mut self) -> Option<(Ask, Vec<Arc<Check>>)> {
+        let texts = self.texts.take()?;
+        let permit = Permit::of(&self.call)?;
+        let checks = self.selected.remote(false).cloned().collect();
+        let ask = Ask {
+            permit,
+            texts,
+            answer: false,
+        };
+        Some((ask, checks))
+    }
+
+    pub(crate) fn call_mut(&mut self) -> &mut Call {
+        &mut self.call
+    }
+
     /// Taken apart once, by the forward stage.
     pub(crate) fn into_parts(self) -> (Call, Request, Edited, Selected) {
         (self.call, self.request, self.edited, self.selected)
@@ -52,7 +72,7 @@ pub(crate) async fn open(
     reserved: Reserved,
 ) -> Result<Opened, Error> {
     let Reserved {
-        admitted,
+        mut admitted,
         held,
         settle,
         billing,
@@ -69,6 +89,13 @@ pub(crate) async fn open(
     );
     // The commit runs on its own thread now; the checks run here.
     let mut facts = facts(app, snapshot, route, headers, id, &admitted, billing);
+    let scope = (
+        admitted.caller.tenant(),
+        facts.labels.session.as_deref().unwrap_or(&facts.key_id),
+    );
+    let body = &admitted.request.body;
+    let texts = (body.doc(), body.transcript());
+    admitted.selected.prepare(&app.digests, scope, texts);
     let checks = check::check_request(
         snapshot,
         &app.digests,
@@ -89,6 +116,7 @@ pub(crate) async fn open(
         opened_switches,
         blocked_by,
         text_bytes,
+        texts,
     } = checks;
     facts.coverage = coverage;
     facts.sent_text_digest = sent_text;
@@ -103,6 +131,7 @@ pub(crate) async fn open(
             request: admitted.request,
             edited,
             selected: admitted.selected,
+            texts,
         }))),
         Err(error) => {
             let end = match blocked_by {

@@ -14,6 +14,7 @@ use super::{admit, answer, authenticate, inspect, open, reserve};
 use crate::app::App;
 use crate::dispatch::{protocol, route_name};
 use crate::error::Error;
+use crate::guardrails::remote;
 use crate::server::read;
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward;
@@ -76,7 +77,10 @@ pub(crate) async fn run(
         }
         Err(error) => return refuse(error),
     };
-    let mut forwarded = forward::forward(checked).await;
+    let mut forwarded = match remote::forward(checked).await {
+        Ok(forwarded) => forwarded,
+        Err(reply) => return reply,
+    };
     loop {
         match answer::answer(forwarded).await {
             Answered::Reply(reply) => return reply,

@@ -5,7 +5,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 use super::answer::{Answered, head, mocked_stream, refusal, untranslated};
-use super::channels::Channels;
+use super::channels::{Blocked, Channels};
 use super::coverage::Delivery;
 use super::events::{Events, Step};
 use super::facts::End;
@@ -328,7 +327,7 @@ impl StreamBody {
             Step::More => {}
             Step::Done => self.done(),
             Step::Failed(error, code) => self.fail(error, code),
-            Step::Blocked(check) => self.blocked(&check),
+            Step::Blocked(blocked) => self.blocked(*blocked),
         }
     }
 
@@ -398,24 +397,17 @@ impl StreamBody {
         let (Some(mut events), Some(mut call)) = (self.events.take(), self.call.take()) else {
             return;
         };
-        if let Err(check) = events.flush(&mut self.out) {
+        if let Err(blocked) = events.flush(&mut self.out) {
             (self.events, self.call) = (Some(events), Some(call));
-            return self.blocked(&check);
+            return self.blocked(*blocked);
         }
         events.end(&call, &mut self.out);
         events.report(&mut call);
         drop(call.finish(End::Answered, 200));
     }
 
-    fn blocked(&mut self, check: &Arc<str>) {
-        let reason = "a blocked word was found in the answer".to_owned();
-        self.finish_with(
-            &Error::Blocked {
-                check: check.to_string(),
-                reason,
-            },
-            End::Blocked(check.clone()),
-        );
+    fn blocked(&mut self, blocked: Blocked) {
+        self.finish_with(&blocked.error, End::Blocked(blocked.check));
     }
 
     fn fail(&mut self, error: Error, code: &'static str) {

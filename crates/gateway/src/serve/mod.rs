@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::{App, LedgerInfo, Parts, Snapshot};
-use crate::checks::{BuildError, Checks};
 use crate::config::Config;
 use crate::digest::DigestKey;
 use crate::dispatch;
+use crate::guardrails::{BuildError, Checks};
 use crate::identity::{Identity, Seed};
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;

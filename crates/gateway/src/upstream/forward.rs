@@ -9,10 +9,10 @@ use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
 use llm::translate::Back;
 
-use crate::checks::Selected;
 use crate::config::Deployment;
 use crate::digest::Purpose;
 use crate::error::Error;
+use crate::guardrails::Selected;
 use crate::proxy::call::Call;
 use crate::proxy::check::Edited;
 use crate::proxy::facts::{Attempt, End, Facts, Wasted};

@@ -251,11 +251,17 @@ impl Check for InjectionCheck {
         })
     }
 
-    fn scan_as(&self, _form: Form, text: &str) -> Verdict {
-        let finding = self.judge(text, &inspect(text));
-        verdict(text, finding.into_iter().collect(), |_, _| {
+    fn scan_as(&self, form: Form, text: &str) -> Verdict {
+        self.scan_rated(form, text).0
+    }
+
+    fn scan_rated(&self, _form: Form, text: &str) -> (Verdict, Option<(&'static str, f32)>) {
+        let seen = inspect(text);
+        let finding = self.judge(text, &seen);
+        let verdict = verdict(text, finding.into_iter().collect(), |_, _| {
             "[PROMPT_INJECTION]".to_owned()
-        })
+        });
+        (verdict, Some(("prompt_injection", seen.score)))
     }
 
     fn stream_as(&self, _form: Form) -> Option<Box<dyn StreamCheck>> {

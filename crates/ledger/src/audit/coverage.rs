@@ -3,7 +3,8 @@
 //! The entries of `authority.chain` that edit or judge a text name a digest of what they saw and of what they left. For
 //! each side (the request; the answer per choice and channel) each entry must have seen what the one before it left,
 //! and the last one must have left what the record says was sent or delivered. An entry without `left` is outside
-//! the chain: it observed, did not run, or ended the text's way.
+//! the chain: it observed, did not run, or ended the text's way. Where a stream ended before its time, a check may have
+//! left less than it saw, and says so (`held`).
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,8 @@ pub(super) fn fault(document: &Value) -> Option<String> {
 struct Progress<'a> {
     left: Option<&'a str>,
     stopped: bool,
+    /// Some text never went on: only for a stream that ended before its time.
+    held: bool,
 }
 
 impl<'a> Progress<'a> {
@@ -78,10 +81,14 @@ impl<'a> Progress<'a> {
         }
         if STOPPING.contains(&outcome) {
             self.stopped = true;
+            // A stream that was stopped names what went on before.
+            self.left = left.or(self.left);
             return Ok(());
         }
         let left = left.ok_or("does not name what it left")?;
-        if UNCHANGED.contains(&outcome) && seen != left {
+        let held = entry.get("held").and_then(Value::as_bool) == Some(true);
+        self.held |= held;
+        if UNCHANGED.contains(&outcome) && seen != left && !held {
             return Err("passed the text and yet left another one");
         }
         self.left = Some(left);
@@ -90,6 +97,9 @@ impl<'a> Progress<'a> {
 
     /// The last `left` against what was sent or delivered.
     fn end(&self, side: Side<'_>, environment: &Value, succeeded: bool) -> Option<String> {
+        if self.held && succeeded {
+            return Some("a check held text back, and yet the call succeeded".to_owned());
+        }
         let left = self.left?;
         let (what, done, goal) = match side {
             Side::Request => (

@@ -1,0 +1,132 @@
+//! The kinds of guardrails: one row each.
+
+use std::path::Path;
+
+use super::{Engine, content_filter, injection, pii, prompt_leak, secrets, shape, tools};
+use crate::config::problems::{KeyState, Report};
+use crate::config::reader::Section;
+use crate::config::{Files, Modes};
+
+/// One kind of guardrail.
+pub(crate) struct Kind {
+    /// What `litellm_params.guardrail` says.
+    pub(crate) integration: &'static str,
+    /// The section of `keys.txt` that lists its parameters.
+    pub(crate) keys: &'static str,
+    /// Builds it from its parameters.
+    pub(crate) build: fn(&mut Reading<'_, '_>) -> Option<Engine>,
+}
+
+/// Every kind that is built. Names that LiteLLM knows and that do not stand here load, and calls that select such a guardrail
+/// answer 503.
+pub(crate) const KINDS: &[Kind] = &[
+    Kind {
+        integration: "litellm_content_filter",
+        keys: "guardrail.litellm_content_filter",
+        build: content_filter::build,
+    },
+    Kind {
+        integration: "presidio",
+        keys: "guardrail.presidio",
+        build: pii::build,
+    },
+    Kind {
+        integration: "hide-secrets",
+        keys: "guardrail.hide-secrets",
+        build: secrets::build,
+    },
+    Kind {
+        integration: "detect_prompt_injection",
+        keys: "guardrail.detect_prompt_injection",
+        build: injection::build,
+    },
+    Kind {
+        integration: "prompt_leak",
+        keys: "guardrail.prompt_leak",
+        build: prompt_leak::build,
+    },
+    Kind {
+        integration: "tool_permission",
+        keys: "guardrail.tool_permission",
+        build: tools::build,
+    },
+    Kind {
+        integration: "text_limits",
+        keys: "guardrail.text_limits",
+        build: shape::limits,
+    },
+    Kind {
+        integration: "insecure_code",
+        keys: "guardrail.insecure_code",
+        build: shape::code,
+    },
+];
+
+/// The kind of a name.
+pub(crate) fn kind(integration: &str) -> Option<&'static Kind> {
+    // LiteLLM writes it both ways.
+    let integration = match integration {
+        "hide_secrets" => "hide-secrets",
+        other => other,
+    };
+    KINDS.iter().find(|kind| kind.integration == integration)
+}
+
+/// What a kind reads its parameters from.
+pub(crate) struct Reading<'r, 'n> {
+    /// Name of the guardrail.
+    pub(crate) name: &'r str,
+    /// Its `litellm_params`.
+    pub(crate) params: &'r Section<'n>,
+    /// When it runs.
+    pub(crate) modes: Modes,
+    /// The folder that relative paths count from.
+    pub(crate) folder: &'r Path,
+    pub(crate) files: &'r dyn Files,
+    pub(crate) report: &'r mut Report,
+    /// Parts that are asked for and not built: calls that select the guardrail answer 503.
+    pub(crate) missing: Vec<String>,
+    /// The words of a content filter, for those who ask the configuration.
+    pub(crate) words: Option<crate::config::Words>,
+    /// Content of files that were read, for the digest of the configuration.
+    pub(crate) read: Vec<(String, [u8; 32])>,
+}
+
+impl Reading<'_, '_> {
+    /// Says what is wrong with a key.
+    pub(crate) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let (place, path) = (self.params.place_of(key), self.params.path_of(key));
+        self.report.problem(&place, &path, message);
+    }
+
+    /// Says that a key is read and has no effect, which is no loss of protection.
+    pub(crate) fn inactive(&mut self, key: &str, message: &str) {
+        let (place, path) = (self.params.place_of(key), self.params.path_of(key));
+        self.report
+            .state(&place, &path, KeyState::AcceptedInactive, message);
+    }
+
+    /// Says that a key asks for a part that is not built: calls that select the guardrail are refused.
+    pub(crate) fn not_built(&mut self, key: &str, why: &str) {
+        let message =
+            format!("{why}; calls that select this guardrail answer 503 check_not_available");
+        self.inactive(key, &message);
+        self.missing.push(key.to_owned());
+    }
+
+    /// The file that a key names, read; its content becomes part of the digest of the configuration.
+    pub(crate) fn file(&mut self, key: &str) -> Option<Vec<u8>> {
+        let name = self.params.text(key, self.report)?;
+        match self.files.read(&self.folder.join(name)) {
+            Ok(bytes) => {
+                let digest = *blake3::hash(&bytes).as_bytes();
+                self.read.push((key.to_owned(), digest));
+                Some(bytes)
+            }
+            Err(error) => {
+                self.problem(key, format!("cannot read `{name}`: {}", error.kind()));
+                None
+            }
+        }
+    }
+}

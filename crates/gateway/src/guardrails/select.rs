@@ -1,0 +1,254 @@
+//! The checks that are configured, and which of them a call selects.
+
+use std::fmt;
+use std::sync::Arc;
+
+use guard::Vault;
+use llm::scan::Doc;
+use llm::transcript::{Role, Transcript};
+
+use super::{Engine, Local, Own, Remote, Restore};
+use crate::config::{Config, InactiveChecks, Modes};
+use crate::digest::{DigestKey, Purpose};
+use crate::error::Error;
+
+/// One configured check that is built.
+#[derive(Clone)]
+pub(crate) struct Check {
+    pub(crate) name: Arc<str>,
+    pub(crate) engine: Engine,
+    default_on: bool,
+    pub(crate) modes: Modes,
+}
+
+impl Check {
+    /// Reads the request.
+    pub(crate) fn on_request(&self) -> bool {
+        self.modes.pre_call || self.modes.during_call || self.modes.logging_only
+    }
+
+    /// Reads the answer.
+    pub(crate) fn on_answer(&self) -> bool {
+        self.modes.post_call || self.modes.logging_only
+    }
+
+    /// The check, if it runs here.
+    pub(crate) fn local(&self) -> Option<&dyn Local> {
+        match &self.engine {
+            Engine::Local(local) => Some(local.0.as_ref()),
+            Engine::Remote(_) => None,
+        }
+    }
+
+    /// The check, if it asks a service.
+    pub(crate) fn remote(&self) -> Option<&Arc<dyn Remote>> {
+        match &self.engine {
+            Engine::Local(_) => None,
+            Engine::Remote(remote) => Some(&remote.0),
+        }
+    }
+
+    /// The word of the mode in which it reads requests (or answers).
+    pub(crate) fn mode(&self, answer: bool) -> &'static str {
+        match (answer, self.modes) {
+            (false, Modes { pre_call: true, .. }) => "pre_call",
+            (
+                false,
+                Modes {
+                    during_call: true, ..
+                },
+            ) => "during_call",
+            (
+                true,
+                Modes {
+                    post_call: true, ..
+                },
+            ) => "post_call",
+            _ => "logging_only",
+        }
+    }
+}
+
+/// All checks of a configuration.
+#[derive(Default)]
+pub(crate) struct Checks {
+    built: Vec<Arc<Check>>,
+}
+
+/// The checks of one call, in configured order.
+#[derive(Clone, Default)]
+pub(crate) struct Selected {
+    pub(crate) checks: Vec<Arc<Check>>,
+    /// Selected, not built, let pass by `sealgate.inactive_checks: pass`: name and reason.
+    pub(crate) not_run: Vec<(Arc<str>, &'static str)>,
+    /// Where masked values wait for the answer, if a selected check gives them back.
+    pub(crate) vault: Option<Restoring>,
+}
+
+/// The way back of masked values.
+#[derive(Clone)]
+pub(crate) struct Restoring {
+    pub(crate) vault: Arc<Vault>,
+    /// The first check that gives values back: it answers for the placeholders.
+    pub(crate) check: Arc<str>,
+    pub(crate) how: Restore,
+}
+
+/// A check could not be built from its configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("guardrail `{name}`: {reason}")]
+pub struct BuildError {
+    name: String,
+    reason: String,
+}
+
+/// Why a check that is configured but not built did not run; the only reason there is.
+const NOT_BUILT: &str = "not available in this version";
+
+impl Checks {
+    /// Takes every check that the configuration built.
+    pub(crate) fn build(config: &Config) -> Result<Self, BuildError> {
+        let mut built = Vec::new();
+        for guardrail in &config.guardrails {
+            let Some(engine) = &guardrail.engine else {
+                if guardrail.missing.is_empty() {
+                    return Err(BuildError {
+                        name: guardrail.name.clone(),
+                        reason: "it is neither built nor known to be missing".to_owned(),
+                    });
+                }
+                continue;
+            };
+            built.push(Arc::new(Check {
+                name: Arc::from(guardrail.name.as_str()),
+                engine: engine.clone(),
+                default_on: guardrail.default_on,
+                modes: guardrail.modes,
+            }));
+        }
+        Ok(Self { built })
+    }
+
+    /// The checks of a call: all that are on by default, and those it names. Naming can only add.
+    ///
+    /// # Errors
+    /// An unknown name; a selected check that is not built, unless the configuration lets such calls pass.
+    pub(crate) fn select(&self, config: &Config, named: &[String]) -> Result<Selected, Error> {
+        for name in named {
+            if config.guardrail(name).is_none() {
+                return Err(Error::UnknownGuardrail(name.chars().take(100).collect()));
+            }
+        }
+        let is_named = |name: &str| named.iter().any(|other| other == name);
+        let missing: Vec<Arc<str>> = config
+            .always_selected_missing()
+            .map(|missing| Arc::from(missing.name))
+            .chain(
+                config
+                    .guardrails
+                    .iter()
+                    .filter(|guardrail| {
+                        !guardrail.default_on
+                            && is_named(&guardrail.name)
+                            && !guardrail.missing.is_empty()
+                    })
+                    .map(|guardrail| Arc::from(guardrail.name.as_str())),
+            )
+            .collect();
+        if let Some(first) = missing.first()
+            && config.inactive_checks == InactiveChecks::Refuse
+        {
+            return Err(Error::CheckNotAvailable {
+                check: first.to_string(),
+            });
+        }
+        Ok(Selected {
+            checks: self
+                .built
+                .iter()
+                .filter(|check| check.default_on || is_named(&check.name))
+                .cloned()
+                .collect(),
+            not_run: missing.into_iter().map(|name| (name, NOT_BUILT)).collect(),
+            vault: None,
+        })
+    }
+}
+
+impl Selected {
+    /// The selected checks that ask a service about requests (or answers).
+    pub(crate) fn remote(&self, answer: bool) -> impl Iterator<Item = &Arc<Check>> {
+        self.checks.iter().filter(move |check| {
+            let reads = match answer {
+                true => check.on_answer(),
+                false => check.on_request(),
+            };
+            reads && check.remote().is_some()
+        })
+    }
+
+    /// Makes ready what belongs to one call: checks that depend on its own texts, and the vault for masked values. `scope`
+    /// is whose placeholders are the same: the session, else the key.
+    pub(crate) fn prepare(
+        &mut self,
+        digests: &Arc<DigestKey>,
+        (tenant, scope): (&str, &str),
+        (doc, transcript): (&Doc, &Transcript),
+    ) {
+        if self.checks.is_empty() {
+            return;
+        }
+        let said = |role| matches!(role, Role::System | Role::Developer);
+        let texts = transcript.texts.iter();
+        let instructions: Vec<_> = texts
+            .filter(|text| said(text.origin.role))
+            .map(|text| text.decode(doc))
+            .collect();
+        let own = Own {
+            instructions: &instructions,
+        };
+        for check in &mut self.checks {
+            if let Some(local) = check.local().and_then(|local| local.for_call(&own)) {
+                let engine = Engine::Local(super::LocalEngine(local));
+                *check = Arc::new(Check {
+                    engine,
+                    ..Check::clone(check)
+                });
+            }
+        }
+        let restores = |check: &Arc<Check>| {
+            let how = check.local().filter(|_| check.modes.pre_call)?.restores()?;
+            Some((check.name.clone(), how))
+        };
+        let mut all = self.checks.iter().filter_map(restores);
+        let Some((check, mut how)) = all.next() else {
+            return;
+        };
+        // What one check keeps from tools, another does not give them.
+        how.tool_arguments &= all.all(|(_, how)| how.tool_arguments);
+        let (digests, tenant, scope) = (digests.clone(), tenant.to_owned(), scope.to_owned());
+        let name = move |kind: &str, value: &str| {
+            let mut running = digests.begin("", Purpose::Placeholder);
+            for part in [&tenant, &scope, kind, value] {
+                running.update_item(part);
+            }
+            let digest = running.finish();
+            let first = digest.bytes().first_chunk::<8>().copied();
+            u64::from_be_bytes(first.unwrap_or_default())
+        };
+        self.vault = Some(Restoring {
+            vault: Vault::new(Box::new(name)),
+            check,
+            how,
+        });
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("name", &self.name)
+            .field("modes", &self.modes)
+            .finish_non_exhaustive()
+    }
+}
