@@ -96,7 +96,7 @@ fn other_integrations_load_and_refuse_the_calls_that_select_them() {
         ))
     };
     for integration in [
-        "presidio",
+        "bedrock",
         "lakera_v2",
         "my_module.MyGuardrail",
         "something_new",
