@@ -67,8 +67,11 @@ impl std::fmt::Debug for BlockedWords {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     name: String,
+    /// What a finding is called.
+    kind: String,
     words: Vec<Word>,
     pub(crate) tag: String,
     pub(crate) automaton: Automaton,
@@ -116,6 +119,7 @@ impl BlockedWords {
             .saturating_add(SLACK);
         let inner = Inner {
             name: name.to_owned(),
+            kind: "KEYWORD".to_owned(),
             tag: tag.to_owned(),
             automaton: Automaton::new(&patterns),
             words,
@@ -125,6 +129,16 @@ impl BlockedWords {
         Ok(BlockedWords {
             inner: Arc::new(inner),
         })
+    }
+
+    /// The same with another name for what it finds, instead of `KEYWORD`.
+    #[must_use]
+    pub fn with_kind(self, kind: &str) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        kind.clone_into(&mut inner.kind);
+        BlockedWords {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The check at work on a stream of plain text.
@@ -172,7 +186,7 @@ impl Check for BlockedWords {
     fn rule(&self, index: u32) -> Option<Rule<'_>> {
         let word = self.inner.words.get(index as usize)?;
         Some(Rule {
-            kind: "KEYWORD",
+            kind: &self.inner.kind,
             pattern: &word.keyword,
             description: word.description.as_deref(),
             action: word.action,

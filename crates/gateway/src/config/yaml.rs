@@ -17,6 +17,9 @@ const MAX_NODES: usize = 100_000;
 const MAX_DEPTH: usize = 64;
 /// Bytes of one file.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The same for lists of words.
+const LONG_NODES: usize = 1_000_000;
+const LONG_BYTES: usize = 64 * 1024 * 1024;
 
 /// A value with its place. It has no `Debug`: it may hold secrets.
 #[derive(Clone)]
@@ -96,18 +99,32 @@ impl Node {
 /// An empty document is null. Problems are returned as soon as the text cannot
 /// be followed any further; duplicate keys are collected.
 pub(crate) fn parse(bytes: &[u8], file: &Arc<str>) -> Result<Node, Vec<Problem>> {
+    parse_within(bytes, file, (MAX_BYTES, MAX_NODES))
+}
+
+/// Reads a list of words, which may be longer than a configuration.
+pub(crate) fn parse_long(bytes: &[u8], file: &Arc<str>) -> Result<Node, Vec<Problem>> {
+    parse_within(bytes, file, (LONG_BYTES, LONG_NODES))
+}
+
+fn parse_within(
+    bytes: &[u8],
+    file: &Arc<str>,
+    (most_bytes, most_nodes): (usize, usize),
+) -> Result<Node, Vec<Problem>> {
     let start = Place {
         file: file.clone(),
         line: 1,
         column: 1,
     };
     let refuse = |message: &str| vec![problem(start.clone(), message)];
-    if bytes.len() > MAX_BYTES {
-        return Err(refuse("the file is larger than 4 MiB"));
+    if bytes.len() > most_bytes {
+        let message = format!("the file is larger than {} MiB", most_bytes >> 20);
+        return Err(refuse(&message));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| refuse("the file is not UTF-8"))?;
-    let mut builder = Builder::new(file.clone());
+    let mut builder = Builder::new(file.clone(), most_nodes);
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let mark = *error.marker();
@@ -154,6 +171,8 @@ struct Frame {
 }
 
 struct Builder {
+    /// Most nodes.
+    most: usize,
     file: Arc<str>,
     stack: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
@@ -164,8 +183,9 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(file: Arc<str>) -> Self {
+    fn new(file: Arc<str>, most: usize) -> Self {
         Self {
+            most,
             file,
             stack: Vec::new(),
             anchors: BTreeMap::new(),
@@ -224,7 +244,7 @@ impl Builder {
 
     fn count(&mut self, place: &Place, nodes: usize) -> Result<(), Problem> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES {
+        if self.nodes > self.most {
             return Err(problem(
                 place.clone(),
                 "more than 100,000 values, aliases counted out",

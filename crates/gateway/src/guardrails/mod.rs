@@ -20,6 +20,7 @@ mod secrets;
 pub(crate) mod select;
 mod shape;
 mod tools;
+mod words_file;
 
 use std::fmt;
 use std::sync::Arc;

@@ -117,16 +117,21 @@ impl Reading<'_, '_> {
     /// The file that a key names, read; its content becomes part of the digest of the configuration.
     pub(crate) fn file(&mut self, key: &str) -> Option<Vec<u8>> {
         let name = self.params.text(key, self.report)?;
-        match self.files.read(&self.folder.join(name)) {
-            Ok(bytes) => {
-                let digest = *blake3::hash(&bytes).as_bytes();
-                self.read.push((key.to_owned(), digest));
-                Some(bytes)
-            }
-            Err(error) => {
-                self.problem(key, format!("cannot read `{name}`: {}", error.kind()));
+        match self.open(name) {
+            Ok(bytes) => Some(bytes),
+            Err(message) => {
+                self.problem(key, message);
                 None
             }
         }
+    }
+
+    /// The same by its name.
+    pub(crate) fn open(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let bytes = self.files.read(&self.folder.join(name));
+        let bytes = bytes.map_err(|error| format!("cannot read `{name}`: {}", error.kind()))?;
+        self.read
+            .push((name.to_owned(), *blake3::hash(&bytes).as_bytes()));
+        Ok(bytes)
     }
 }

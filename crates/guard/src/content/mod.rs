@@ -4,7 +4,9 @@ mod shape;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::engine::verdict;
+use std::sync::Arc;
+
+use crate::engine::{Replacer, verdict};
 use crate::{Action, Check, Finding, Form, Reach, Rule, StreamCheck, Verdict};
 
 pub use shape::{Language, Limits, ShapeCheck, ShapeSettings, gibberish, language};
@@ -62,9 +64,18 @@ pub enum ExpressionError {
 pub struct Expressions {
     name: String,
     all: Vec<(Regex, Expression)>,
+    /// What stands for masked text; `[CATEGORY]` without.
+    replacer: Option<Arc<dyn Replacer>>,
 }
 
 impl Expressions {
+    /// The same with another way to replace what is masked.
+    #[must_use]
+    pub fn with_replacer(mut self, replacer: Arc<dyn Replacer>) -> Expressions {
+        self.replacer = Some(replacer);
+        self
+    }
+
     /// Compiles the expressions of at least this severity.
     ///
     /// # Errors
@@ -97,6 +108,7 @@ impl Expressions {
         Ok(Expressions {
             name: name.to_owned(),
             all,
+            replacer: None,
         })
     }
 
@@ -161,9 +173,12 @@ impl Check for Expressions {
     }
 
     fn scan_as(&self, _form: Form, text: &str) -> Verdict {
-        verdict(text, self.findings(text), |finding, _| {
+        verdict(text, self.findings(text), |finding, value| {
             let category = self.rule(finding.rule).map_or("CONTENT", |rule| rule.kind);
-            format!("[{category}]")
+            match &self.replacer {
+                Some(replacer) => replacer.replace(category, value),
+                None => format!("[{category}]"),
+            }
         })
     }
 

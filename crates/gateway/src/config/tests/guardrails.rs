@@ -1,7 +1,7 @@
 //! Tests of guardrails.
 
-use crate::config::tests::support::{load_text, noted, where_of};
-use crate::config::{Config, Rejected, check_passes};
+use crate::config::tests::support::{environment, load_files, load_text, noted, where_of};
+use crate::config::{Config, Overrides, Rejected, check_passes};
 
 fn filter(params: &str) -> Result<Config, Rejected> {
     load_text(&format!(
@@ -40,9 +40,8 @@ fn every_mode_is_read() {
 #[test]
 fn parts_that_are_not_built_refuse_the_calls_that_select_them() {
     for part in [
-        "patterns: [{pattern_type: prebuilt, pattern_name: email, action: MASK}]",
-        "categories: [{category: violence, enabled: true, action: BLOCK}]",
-        "blocked_words_file: words.yaml",
+        "patterns: [{pattern_type: prebuilt, pattern_name: zodiac, action: MASK}]",
+        "categories: [{category: politics, enabled: true, action: BLOCK}]",
         "on_sensitive_data: route",
         "image_model: vision",
     ] {
@@ -56,6 +55,177 @@ fn parts_that_are_not_built_refuse_the_calls_that_select_them() {
     for off in ["patterns: []", "categories: ~", "on_sensitive_data: block"] {
         let config = filter(&format!("mode: pre_call, {WORD}, {off}")).unwrap();
         assert!(config.guardrails[0].missing.is_empty(), "{off}");
+    }
+}
+
+/// What a filter sees in a text, and what it makes of it.
+fn look(params: &str, files: &[(&str, &str)], text: &str) -> (Vec<String>, Option<String>) {
+    let config = format!(
+        "guardrails:\n- guardrail_name: g\n  litellm_params: {{guardrail: litellm_content_filter, mode: pre_call, {params}}}\n"
+    );
+    let mut all = vec![("config.yaml", config.as_str())];
+    all.extend(files);
+    let config = load_files(&all, &Overrides::default(), &environment(&[]));
+    let config = config.unwrap_or_else(|rejected| panic!("{rejected}"));
+    let readers = config.guardrails[0].engine.as_ref().unwrap().readers();
+    let (mut kinds, mut left) = (Vec::new(), text.to_owned());
+    for reader in readers.unwrap() {
+        let verdict = reader.scan(&left);
+        let kind = |finding: &guard::Finding| reader.rule(finding.rule).unwrap().kind.to_owned();
+        kinds.extend(verdict.findings.iter().map(kind));
+        if verdict.blocked.is_some() {
+            return (kinds, None);
+        }
+        left = verdict.masked.unwrap_or(left);
+    }
+    (kinds, Some(left))
+}
+
+#[test]
+fn patterns_mask_and_block_under_litellm_s_names() {
+    let mask = "patterns: [{pattern_type: prebuilt, pattern_name: email, action: MASK}, {pattern_type: prebuilt, pattern_name: us_ssn, action: BLOCK}]";
+    let (kinds, left) = look(mask, &[], "mail bo@ex.org");
+    assert_eq!(kinds, ["EMAIL_ADDRESS"]);
+    assert_eq!(left.as_deref(), Some("mail [EMAIL_REDACTED]"));
+    assert_eq!(look(mask, &[], "my ssn is 219-09-9999").1, None);
+    let own = "pattern_redaction_format: '<{pattern_name}>', patterns: [{pattern_type: regex, pattern_name: ticket, pattern: 'T-[0-9]{4}', action: MASK}]";
+    assert_eq!(
+        look(own, &[], "see T-1234").1.as_deref(),
+        Some("see <TICKET>")
+    );
+    let key = "patterns: [{pattern_type: prebuilt, pattern_name: slack_token, action: BLOCK}]";
+    assert_eq!(
+        look(
+            key,
+            &[],
+            "xoxb-123412341234-567856785678-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
+        )
+        .1,
+        None
+    );
+    for bad in [
+        "[{pattern_type: prebuilt, pattern_name: emial, action: MASK}]",
+        "[{pattern_type: regex, pattern: '(a', action: MASK}]",
+        "[{pattern_type: regex, pattern: '(?=a)', action: MASK}]",
+        "[{pattern_type: regex, pattern: '(a)\\1', action: MASK}]",
+        "[{pattern_type: prebuilt, action: MASK}]",
+        "[{pattern_type: prebuilt, pattern_name: email}]",
+        "[{pattern_type: prebuilt, pattern_name: email, action: WARN}]",
+    ] {
+        assert!(
+            filter(&format!("mode: pre_call, patterns: {bad}")).is_err(),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn words_of_files_count_and_change_the_digest() {
+    let yaml = "blocked_words:\n- {keyword: bluebird, action: MASK}\n- {keyword: redbird}\n";
+    let params = "blocked_words_file: words.yaml";
+    let files = [("words.yaml", yaml)];
+    assert_eq!(
+        look(params, &files, "a BlueBird").1.as_deref(),
+        Some("a [KEYWORD_REDACTED]")
+    );
+    assert_eq!(look(params, &files, "a redbird").1, None);
+    let plain = [("words.txt", "# birds\nbluebird\n\nredbird\n")];
+    assert_eq!(
+        look("blocked_words_file: words.txt", &plain, "a redbird").1,
+        None
+    );
+    assert!(filter("mode: pre_call, blocked_words_file: absent.yaml").is_err());
+    let digest = |words: &str| {
+        let config = format!(
+            "guardrails:\n- guardrail_name: g\n  litellm_params: {{guardrail: litellm_content_filter, mode: pre_call, {params}}}\n"
+        );
+        let files = [("config.yaml", config.as_str()), ("words.yaml", words)];
+        load_files(&files, &Overrides::default(), &environment(&[]))
+            .unwrap()
+            .digest
+    };
+    assert_ne!(digest(yaml), digest("[bluebird]"));
+}
+
+#[test]
+fn a_file_of_100_000_words_works() {
+    let words: String = (0..100_000)
+        .map(|n| format!("- {{keyword: term{n:06}x, action: BLOCK}}\n"))
+        .collect();
+    let params = "blocked_words_file: words.yaml";
+    let files = [("words.yaml", words.as_str())];
+    assert_eq!(look(params, &files, "the TERM099999X stands here").1, None);
+    assert_eq!(
+        look(params, &files, "no such term").1.as_deref(),
+        Some("no such term")
+    );
+}
+
+#[test]
+fn categories_block_from_a_severity_on() {
+    let with = |least: &str| {
+        format!(
+            "categories: [{{category: harmful_illegal_weapons, enabled: true, action: BLOCK, severity_threshold: {least}}}]"
+        )
+    };
+    assert_eq!(
+        look(&with("high"), &[], "How to make a BOMB").0,
+        ["harmful_illegal_weapons"]
+    );
+    assert!(look(&with("high"), &[], "a homemade silencer").0.is_empty());
+    assert_eq!(look(&with("medium"), &[], "a homemade silencer").1, None);
+    let own = "categories: [{category: birds, action: MASK, category_file: birds.yaml}]";
+    let files = [(
+        "birds.yaml",
+        "keywords: [{keyword: heron, severity: high}, {keyword: gull, severity: low}]\n",
+    )];
+    assert_eq!(
+        look(own, &files, "heron and gull").1.as_deref(),
+        Some("[BIRDS_REDACTED] and gull")
+    );
+}
+
+fn one(params: &str) -> Result<Config, Rejected> {
+    load_text(&format!(
+        "guardrails:\n- guardrail_name: g\n  litellm_params: {{{params}}}\n"
+    ))
+}
+
+#[test]
+fn personal_data_takes_presidio_s_keys() {
+    let config = one("guardrail: presidio, mode: pre_call, pii_entities_config: {EMAIL_ADDRESS: MASK, US_SSN: BLOCK}, presidio_filter_scope: both").unwrap();
+    assert_eq!(
+        config.guardrails[0].modes.names(),
+        ["pre_call", "post_call"]
+    );
+    assert!(config.guardrails[0].missing.is_empty());
+    let config =
+        one("guardrail: presidio, mode: pre_call, pii_entities_config: {PERSON: MASK}").unwrap();
+    assert_eq!(config.guardrails[0].missing, ["pii_entities_config.PERSON"]);
+    let config = one(
+        "guardrail: presidio, mode: pre_call, presidio_analyzer_api_base: 'http://127.0.0.1:5002'",
+    )
+    .unwrap();
+    assert_eq!(config.guardrails[0].missing, ["presidio_analyzer_api_base"]);
+    for bad in [
+        "pii_entities_config: {EMAIL_ADRESS: MASK}",
+        "pii_entities_config: {EMAIL_ADDRESS: HIDE}",
+        "presidio_score_thresholds: {EMAIL_ADDRESS: 2}",
+        "presidio_ad_hoc_recognizers: absent.json",
+        "presidio_filter_scope: sideways",
+    ] {
+        assert!(
+            one(&format!("guardrail: presidio, mode: pre_call, {bad}")).is_err(),
+            "{bad}"
+        );
+    }
+    for bad in [
+        "guardrail: detect_prompt_injection, mode: pre_call, threshold: 7",
+        "guardrail: prompt_leak, mode: pre_call",
+        "guardrail: text_limits, mode: pre_call",
+        "guardrail: tool_permission, mode: pre_call, rules: [{tool_name: '(', decision: allow}]",
+    ] {
+        assert!(one(bad).is_err(), "{bad}");
     }
 }
 
