@@ -25,6 +25,9 @@ const MISSING_PARTS: [&str; 3] = [
 /// LiteLLM's names of patterns, and the recogniser that finds each here: an entity, `secret`, or an expression.
 const PREBUILT: &str = include_str!("prebuilt.txt");
 
+/// What the finding of a kind is called in LiteLLM's words.
+type Names = BTreeMap<String, String>;
+
 /// The filter.
 struct ContentFilter {
     readers: Vec<Arc<dyn Check>>,
@@ -183,10 +186,7 @@ impl Patterns {
     }
 
     /// The checks, and what their kinds are called.
-    fn build(
-        self,
-        reading: &mut Reading<'_, '_>,
-    ) -> Option<(Vec<Arc<dyn Check>>, BTreeMap<String, String>)> {
+    fn build(self, reading: &mut Reading<'_, '_>) -> Option<(Vec<Arc<dyn Check>>, Names)> {
         let format = reading
             .params
             .text("pattern_redaction_format", reading.report);

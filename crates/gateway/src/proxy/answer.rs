@@ -164,7 +164,7 @@ impl Failure {
                 let code = error.public().code;
                 (error, End::Failed(code))
             }
-            Self::Blocked(Blocked { check, error }) => (error, End::Blocked(check)),
+            Self::Blocked(Blocked { check, error }) => (*error, End::Blocked(check)),
         }
     }
 }
@@ -269,6 +269,7 @@ async fn judged(
         facts.asked_tools.clear();
         facts.content.answer.clear();
     }
+    let error = Box::new(error);
     Err(Failure::Blocked(Blocked { check, error }))
 }
 

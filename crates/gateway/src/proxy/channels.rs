@@ -22,7 +22,7 @@ pub(crate) struct Blocked {
     /// The configured name of the check.
     pub(crate) check: Arc<str>,
     /// What the client is told.
-    pub(crate) error: Error,
+    pub(crate) error: Box<Error>,
 }
 
 /// All channels of one answer.
@@ -380,7 +380,7 @@ impl Link {
         let (check, delivery, scope, step) = match self.work {
             Work::Check { check, row, .. } => {
                 let delivery = match (delivery, row.is_held()) {
-                    (Delivery::Windowed, true) if observed => Delivery::AfterDelivery,
+                    (Delivery::Windowed, true) if observed => Delivery::Late,
                     (Delivery::Windowed, true) => Delivery::Buffered,
                     (delivery, _) => delivery,
                 };
@@ -402,7 +402,7 @@ impl Link {
         entry.seen = Some(seen);
         let blocked = entry.outcome == Outcome::Blocked;
         // What a refused answer let through before it was refused went on; of one that was held back nothing did.
-        entry.left = (!observed && !(blocked && nothing_delivered)).then_some(left);
+        entry.left = (!(observed || blocked && nothing_delivered)).then_some(left);
         let unchanged = matches!(entry.outcome, Outcome::Passed | Outcome::Alerted);
         entry.held = unchanged && seen != left;
         entry.bytes = self.bytes;
@@ -429,10 +429,10 @@ fn refused(check: &Arc<Check>, kind: &str, description: Option<&str>) -> Blocked
     };
     Blocked {
         check: check.name.clone(),
-        error: Error::Blocked {
+        error: Box::new(Error::Blocked {
             check: check.name.to_string(),
             refusal: Box::new(refusal),
-        },
+        }),
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) enum Delivery {
     /// Delivered behind a window of bounded length.
     Windowed,
     /// Looked at when it had been delivered.
-    AfterDelivery,
+    Late,
 }
 
 impl Delivery {
@@ -77,7 +77,7 @@ impl Delivery {
         match self {
             Self::Buffered => "buffered",
             Self::Windowed => "windowed",
-            Self::AfterDelivery => "after_delivery",
+            Self::Late => "after_delivery",
         }
     }
 }
