@@ -14,6 +14,7 @@ use crate::{
     checkpoint::Checkpoint,
     checkpointer::{Checkpointer, Feed},
     committer::Committer,
+    courier::Courier,
     error::{LedgerError, OpenError, SettleError},
     intent::{Intent, Opened, Opening, Receipt, SettleSlot},
     journal::{Chain, Journal},
@@ -143,6 +144,12 @@ impl Ledger {
             },
             started.recovery,
         ))
+    }
+
+    /// Brings the answers to [`Ledger::open`] to their callers from within the runtime that runs it: one wake-up a commit
+    /// instead of one a caller. Spawn [`Courier::run`] where the callers run; without it all works, at a higher cost.
+    pub fn courier(&self) -> Courier {
+        self.handle.shared.dispatch.courier()
     }
 
     /// Reserves a place in the settle queue for a call; `None` when all are taken (answer 503).

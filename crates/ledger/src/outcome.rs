@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::{
     checkpointer::Leaf,
     committer::{Committer, refuse},
+    courier::Told,
     error::{Damage, OpenError, SettleError},
     intent::{Committed, Opened},
     quarantine,
@@ -104,15 +105,22 @@ impl Committer {
         self.lost_commits = 0;
         self.admit();
         let items = batch.into_iter().zip(attempt.numbers).zip(&attempt.sealed);
-        for ((work, number), sealed) in items {
-            self.answer(work, number, sealed.as_ref());
-        }
+        let told = items
+            .filter_map(|((work, number), sealed)| self.answer(work, number, sealed.as_ref()))
+            .collect();
+        self.shared.dispatch.send(told);
         let adopted = attempt.adopted.into_iter().map(Leaf::Hash);
         let own = attempt.sealed.into_iter().flatten().map(Leaf::Sealed);
         self.feed.push(adopted.chain(own));
     }
 
-    fn answer(&self, work: Work, number: Option<u64>, sealed: Option<&capsule::Sealed>) {
+    /// Gives back what the caller of an intent is to be told.
+    fn answer(
+        &self,
+        work: Work,
+        number: Option<u64>,
+        sealed: Option<&capsule::Sealed>,
+    ) -> Option<Told> {
         match (work, number) {
             (Work::Open(open), Some(number)) => {
                 self.shared.counters.intents.fetch_add(1, Ordering::Relaxed);
@@ -129,12 +137,13 @@ impl Committer {
                     opened_at: intent.opened_at,
                 };
                 let opened = Opened::committed(subject, slot);
-                // Whoever no longer listens gets nothing: the value comes back, is dropped here, and
-                // so sealed as abandoned.
-                drop(reply.map(|reply| reply.send(Ok(opened))));
+                reply.map(|reply| (reply, Ok(opened)))
             }
-            (Work::Seal(seal), _) => self.settled(*seal, sealed),
-            _ => {}
+            (Work::Seal(seal), _) => {
+                self.settled(*seal, sealed);
+                None
+            }
+            _ => None,
         }
     }
 

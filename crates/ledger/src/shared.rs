@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use crate::{checkpoint::Checkpoint, queue::Queue};
+use crate::{checkpoint::Checkpoint, courier::Dispatch, queue::Queue};
 
 /// Counters and flags, each readable without waiting for a commit.
 pub(crate) struct Shared {
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     /// Written by the committer only.
     pub(crate) admitting: AtomicBool,
     pub(crate) counters: Counters,
+    /// Where answers to callers go.
+    pub(crate) dispatch: Dispatch,
     last_error: Mutex<Option<String>>,
     checkpoint: RwLock<Option<Arc<Checkpoint>>>,
 }
@@ -47,6 +49,7 @@ impl Shared {
             open_calls: AtomicUsize::new(0),
             admitting: AtomicBool::new(true),
             counters: Counters::default(),
+            dispatch: Dispatch::default(),
             last_error: Mutex::new(None),
             checkpoint: RwLock::new(None),
         }

@@ -130,6 +130,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     )
     .map_err(StartError::Identity)?;
     let ledger_info = ledger_info(&ledger, &digests, &config);
+    tokio::spawn(ledger.courier().run());
     let listener = bind(config.listen).await?;
     let health = match config.health_listen {
         Some(address) => Some(bind(address).await?),
