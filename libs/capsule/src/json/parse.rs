@@ -20,14 +20,20 @@ use crate::canonical;
 /// # Ok::<(), capsule::json::ParseError>(())
 /// ```
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, ParseError> {
-    parse_noting_form(bytes, limits).map(|(value, _)| value)
+    parse_noting_form(bytes, limits).map(|parsed| parsed.value)
 }
 
-/// As [`parse`]; the flag says whether the text is its own canonical form, byte for byte.
-pub(crate) fn parse_noting_form(
-    bytes: &[u8],
-    limits: &Limits,
-) -> Result<(Value, bool), ParseError> {
+/// A value and what was seen of its text.
+pub(crate) struct Noted {
+    pub(crate) value: Value,
+    /// Whether the text is its own canonical form, byte for byte.
+    pub(crate) canonical: bool,
+    /// Where the items or members of the outermost container begin in a canonical text, without the first.
+    pub(crate) starts: Vec<usize>,
+}
+
+/// As [`parse`], noting the form of the text.
+pub(crate) fn parse_noting_form(bytes: &[u8], limits: &Limits) -> Result<Noted, ParseError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ParseError::at(bytes, error.valid_up_to(), ParseErrorKind::Utf8))?;
     let mut parser = Parser {
@@ -37,12 +43,17 @@ pub(crate) fn parse_noting_form(
         max_depth: limits.max_depth.min(MAX_DEPTH),
         reject_duplicates: limits.duplicates == Duplicates::Reject,
         canonical: true,
+        starts: Vec::with_capacity(16),
         scratch: Vec::new(),
     };
     let value = parser
         .document()
         .map_err(|kind| ParseError::at(bytes, parser.at, kind))?;
-    Ok((value, parser.canonical))
+    Ok(Noted {
+        value,
+        canonical: parser.canonical,
+        starts: parser.starts,
+    })
 }
 
 struct Parser<'a> {
@@ -52,6 +63,7 @@ struct Parser<'a> {
     max_depth: usize,
     reject_duplicates: bool,
     canonical: bool,
+    starts: Vec<usize>,
     scratch: Vec<u8>,
 }
 
@@ -166,7 +178,8 @@ impl Parser<'_> {
                         }
                     }
                 }
-                if self.goes_on(open.last_mut())? {
+                let outermost = open.len() == 1;
+                if self.goes_on(open.last_mut(), outermost)? {
                     break;
                 }
                 value = match open.pop() {
@@ -211,14 +224,19 @@ impl Parser<'_> {
 
     /// After a value of a container: whether another follows, whose key has then been read, or the
     /// container ends.
-    fn goes_on(&mut self, container: Option<&mut Open>) -> Parsed<bool> {
+    fn goes_on(&mut self, container: Option<&mut Open>, outermost: bool) -> Parsed<bool> {
         self.skip_space();
         let (bracket, expected) = match container {
             Some(Open::Object { .. }) => (b'}', "',' or '}'"),
             _ => (b']', "',' or ']'"),
         };
         match self.peek() {
-            Some(b',') => self.at += 1,
+            Some(b',') => {
+                self.at += 1;
+                if outermost {
+                    self.starts.push(self.at);
+                }
+            }
             Some(byte) if byte == bracket => {
                 self.at += 1;
                 return Ok(false);

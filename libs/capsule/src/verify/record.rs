@@ -30,11 +30,19 @@ pub struct Seal {
 pub struct Record {
     document: Value,
     /// The text that was read, when it is the canonical form of the document.
-    content: Option<Vec<u8>>,
+    content: Option<Text>,
     seal: Seal,
     id: Id,
     capsule_type: CapsuleType,
     not_normal_form: Option<NotNormalForm>,
+}
+
+/// A canonical text.
+#[derive(Debug, Clone)]
+struct Text {
+    bytes: Vec<u8>,
+    /// Where its members begin, without the first.
+    starts: Vec<usize>,
 }
 
 /// A text that the reference could not load as a record.
@@ -117,9 +125,7 @@ impl Record {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_row(data: &[u8], seal: Seal) -> Result<Record, RecordError> {
-        let (document, canonical) = json::parse_noting_form(data, &Limits::default())?;
-        let content = canonical.then(|| data.to_vec());
-        Record::build(document, content, seal)
+        Record::from_owned_row(data.to_vec(), seal)
     }
 
     /// As [`from_row`](Self::from_row), from a text that is no longer needed: it is not copied.
@@ -127,11 +133,15 @@ impl Record {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_owned_row(data: Vec<u8>, seal: Seal) -> Result<Record, RecordError> {
-        let (document, canonical) = json::parse_noting_form(&data, &Limits::default())?;
-        Record::build(document, canonical.then_some(data), seal)
+        let noted = json::parse_noting_form(&data, &Limits::default())?;
+        let text = Text {
+            bytes: data,
+            starts: noted.starts,
+        };
+        Record::build(noted.value, noted.canonical.then_some(text), seal)
     }
 
-    fn build(document: Value, content: Option<Vec<u8>>, seal: Seal) -> Result<Record, RecordError> {
+    fn build(document: Value, content: Option<Text>, seal: Seal) -> Result<Record, RecordError> {
         let Value::Object(object) = &document else {
             return Err(RecordError::NotAnObject(document.type_name()));
         };
@@ -210,7 +220,7 @@ impl Record {
     #[must_use]
     pub fn content(&self) -> Cow<'_, [u8]> {
         match &self.content {
-            Some(content) => Cow::Borrowed(content),
+            Some(content) => Cow::Borrowed(&content.bytes),
             None => {
                 let mut out = Vec::with_capacity(4096);
                 canonical::write_value(&self.document, &mut out);
@@ -236,6 +246,9 @@ impl Record {
             Value::from(self.seal.signed_at.as_deref()),
             Value::from(&self.seal.signed_by),
         ];
+        if let Some(whole) = self.spliced(&seal) {
+            return whole;
+        }
         // A document that holds a key of the seal itself is told apart by its hash.
         let document = self.document.as_object().into_iter().flat_map(Object::iter);
         let mut members: Vec<(&str, &Value)> = document
@@ -246,12 +259,40 @@ impl Record {
         let mut out = Vec::with_capacity(4096);
         for (index, (key, value)) in members.into_iter().enumerate() {
             out.push(if index == 0 { b'{' } else { b',' });
-            canonical::write_string(key, &mut out);
-            out.push(b':');
-            canonical::write_value(value, &mut out);
+            write_member(key, value, &mut out);
         }
         out.push(b'}');
         out
+    }
+
+    /// The whole record cut together from the canonical text; `None` when there is none, or when the document holds a
+    /// key of the seal itself. A third of the cost of writing the document again.
+    fn spliced(&self, seal: &[Value; 5]) -> Option<Vec<u8>> {
+        let text = self.content.as_ref()?;
+        let members = self.document.as_object()?;
+        if members.is_empty() || SEAL_KEYS.iter().any(|key| members.contains_key(key)) {
+            return None;
+        }
+        let mut seal = SEAL_KEYS.into_iter().zip(seal).peekable();
+        let mut out = Vec::with_capacity(text.bytes.len() + 512);
+        let mut copied = 0;
+        let starts = std::iter::once(1).chain(text.starts.iter().copied());
+        for (start, key) in starts.zip(members.keys()) {
+            while let Some((name, value)) = seal.next_if(|(name, _)| *name < key) {
+                out.extend_from_slice(text.bytes.get(copied..start)?);
+                copied = start;
+                write_member(name, value, &mut out);
+                out.push(b',');
+            }
+        }
+        let end = text.bytes.len().checked_sub(1)?;
+        out.extend_from_slice(text.bytes.get(copied..end)?);
+        for (name, value) in seal {
+            out.push(b',');
+            write_member(name, value, &mut out);
+        }
+        out.push(b'}');
+        Some(out)
     }
 
     /// Whether the columns of the row repeat the document. The reference does not look; a reader that
@@ -294,6 +335,12 @@ impl Record {
             None => Ok(()),
         }
     }
+}
+
+fn write_member(key: &str, value: &Value, out: &mut Vec<u8>) {
+    canonical::write_string(key, out);
+    out.push(b':');
+    canonical::write_value(value, out);
 }
 
 fn take_seal(document: &mut Object) -> Result<Seal, RecordError> {

@@ -165,6 +165,8 @@ proptest! {
         let _ = verify(&record, &keys()).unwrap();
         prop_assert_eq!(record.model().unwrap(), capsule);
         prop_assert_eq!(record.record_json(), sealed.record_json());
+        let row = Record::from_row(sealed.content(), record.seal().clone()).unwrap();
+        prop_assert_eq!(row.record_json(), sealed.record_json());
         let value = crate::read(std::str::from_utf8(sealed.content()).unwrap());
         prop_assert_eq!(canonical::to_vec(&value), sealed.content());
         let report = capsule::validate::validate(&value, Some(&sealed.hash().hex()), true);

@@ -378,3 +378,42 @@ fn extra_top_level_keys_are_hashed() {
     );
     assert_eq!(code(&stripped.unwrap()).0, "hash_mismatch");
 }
+
+/// A row is cut together from its text, an item of an array is written anew: both give the same record, whatever further
+/// keys the document has and wherever they sort among those of the seal.
+#[test]
+fn a_whole_record_does_not_depend_on_how_it_was_read() {
+    let sealed = &crate::sealed_chain(1)[0];
+    let text = std::str::from_utf8(sealed.content()).unwrap();
+    let seal = Record::from_json(&sealed.record_json())
+        .unwrap()
+        .seal()
+        .clone();
+    let further = [
+        "",
+        "a",
+        "has",
+        "hash",
+        "hashes",
+        "i",
+        "sig",
+        "signature_",
+        "signed_as",
+        "signed_bz",
+        "zz",
+        "\u{e9}",
+    ];
+    for key in further {
+        let document =
+            crate::read(&text.replacen('{', &format!("{{\"{key}\":[1,{{\"b\":2}}],"), 1));
+        let canonical = capsule::canonical::to_vec(&document);
+        let cut = Record::from_row(&canonical, seal.clone()).unwrap();
+        let spaced = text.replacen('{', &format!("{{ \"{key}\":[1,{{\"b\":2}}],"), 1);
+        let written = Record::from_row(spaced.as_bytes(), seal.clone()).unwrap();
+        assert_eq!(
+            String::from_utf8(cut.record_json()).unwrap(),
+            String::from_utf8(written.record_json()).unwrap(),
+            "{key}"
+        );
+    }
+}
