@@ -1,4 +1,4 @@
-//! SQLite, PostgreSQL (shared chains; the ledger's journal and Redis to come), key files. The only SQL.
+//! SQLite, PostgreSQL (shared chains; the ledger's journal and Redis for limits), key files. The only SQL.
 
 pub mod anchor;
 pub mod change;
@@ -8,6 +8,7 @@ pub mod keys;
 pub mod post_quantum;
 pub mod postgres;
 pub mod reader;
+pub mod redis;
 pub mod shared;
 pub mod signer;
 pub mod spend;

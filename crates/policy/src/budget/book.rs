@@ -35,6 +35,18 @@ pub struct Rules {
     pub tokens: TokenKind,
 }
 
+impl Rules {
+    /// The tokens of a prompt and an answer that count against limits of tokens.
+    #[must_use]
+    pub fn counted(&self, input: u64, output: u64) -> u64 {
+        match self.tokens {
+            TokenKind::Total => input.saturating_add(output),
+            TokenKind::Input => input,
+            TokenKind::Output => output,
+        }
+    }
+}
+
 /// One object that a call counts against, with its limits at this moment.
 #[derive(Clone, Debug)]
 pub struct Demand<'a> {
@@ -223,7 +235,7 @@ impl Book {
         for demand in demands {
             self.check(now, demand, ask)?;
         }
-        let tokens = counted(self.rules.tokens, ask.input, ask.output);
+        let tokens = self.rules.counted(ask.input, ask.output);
         let mut standings = Vec::new();
         let entries = demands
             .iter()
@@ -242,7 +254,7 @@ impl Book {
         let Some(caps) = demand.caps else {
             return Ok(());
         };
-        let tokens = counted(self.rules.tokens, ask.input, ask.output);
+        let tokens = self.rules.counted(ask.input, ask.output);
         let calendar = &self.rules.calendar;
         let account = self.accounts.entry(demand.object.clone()).or_default();
         let refused = |dimension, limit: i64, current: i64, needed: i64, resets_at| Exceeded {
@@ -399,7 +411,7 @@ impl Book {
 
     /// Ends a reservation: what it held is given back and what was used is counted.
     fn settle(&mut self, ticket: Ticket, used: &Used) -> Vec<Crossed> {
-        let tokens = counted(self.rules.tokens, used.input, used.output);
+        let tokens = self.rules.counted(used.input, used.output);
         let mut crossed = Vec::new();
         for entry in ticket.entries {
             let Some(account) = self.accounts.get_mut(&entry.object) else {
@@ -458,14 +470,6 @@ fn fits(settled: i64, reserved: i64, money: MicroUsd, limit: MicroUsd) -> bool {
         .saturating_add(reserved)
         .saturating_add(money.micro());
     sum <= limit.micro() && settled < limit.micro()
-}
-
-fn counted(kind: TokenKind, input: u64, output: u64) -> u64 {
-    match kind {
-        TokenKind::Total => input.saturating_add(output),
-        TokenKind::Input => input,
-        TokenKind::Output => output,
-    }
 }
 
 fn signed(number: u64) -> i64 {

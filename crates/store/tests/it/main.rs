@@ -2,6 +2,9 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "helpers of tests may state what must hold"
 )]
@@ -11,4 +14,5 @@ mod full;
 mod ledger_on_sqlite;
 mod peer;
 mod reading;
+mod redis;
 mod support;

@@ -1,0 +1,5 @@
+//! The shared book on a real Redis.
+
+mod link;
+mod same;
+pub(crate) mod server;
