@@ -132,6 +132,9 @@ impl App {
         self.slots.set_limit(snapshot.config.limits.max_parallel);
         self.upstream.set_egress(&snapshot.config.egress);
         let rules = snapshot.config.budgets.rules.clone();
+        if let Some(replicas) = &self.identity.replicas {
+            replicas.set_rules(rules.clone());
+        }
         self.identity.shelf.book().set_rules(rules);
         self.snapshot.store(snapshot);
     }
@@ -182,6 +185,9 @@ impl App {
     pub(crate) fn render_metrics(&self) -> String {
         let status = self.ledger.status();
         let mut text = crate::routing::metrics(&self.snapshot());
+        if let Some(replicas) = &self.identity.replicas {
+            text.push_str(&replicas.metrics());
+        }
         text.push_str(&self.metrics.render(&[
             (
                 "sealgate_settle_slots_taken",

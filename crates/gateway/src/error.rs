@@ -227,6 +227,11 @@ pub enum Error {
     /// The settle queue is full: calls are admitted again when records have been committed.
     #[error("the gateway is overloaded: too many records wait to be committed")]
     Overloaded,
+    /// The limits that several processes share cannot be asked; nothing was sent to a provider.
+    #[error(
+        "budgets and limits cannot be checked: the shared limits are not available; nothing was sent to the provider"
+    )]
+    LimitsUnavailable,
     /// The intent could not be made durable; nothing was sent to a provider.
     #[error("the audit ledger cannot record this call; nothing was sent to the provider")]
     AuditUnavailable,
@@ -430,6 +435,10 @@ impl Error {
             Self::Overloaded => Public {
                 retry_after: Some(1),
                 ..p(503, "overloaded", "overloaded", Gateway)
+            },
+            Self::LimitsUnavailable => Public {
+                retry_after: Some(2),
+                ..p(503, "limits_unavailable", "limits_unavailable", Gateway)
             },
             Self::AuditUnavailable => Public {
                 retry_after: Some(1),

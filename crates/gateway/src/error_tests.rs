@@ -134,6 +134,7 @@ fn one_of_each() -> Vec<Error> {
             seconds: 2,
         },
         Error::Overloaded,
+        Error::LimitsUnavailable,
         Error::AuditUnavailable,
         Error::ConfigRejected("config.yaml:3: model_list: expected a list".to_owned()),
         Error::ReloadUnavailable,

@@ -16,6 +16,7 @@ mod manage;
 mod model_info;
 pub mod observe;
 mod proxy;
+pub mod replicas;
 mod routing;
 pub mod sandbox;
 pub mod serve;

@@ -204,6 +204,13 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// A receipt for somebody who waits for another one too, and what tells it.
+    #[must_use]
+    pub fn relayed() -> (oneshot::Sender<Result<Committed, SettleError>>, Receipt) {
+        let (tell, receiver) = oneshot::channel();
+        (tell, Receipt { receiver })
+    }
+
     /// Waits on a thread that runs no async tasks.
     ///
     /// # Errors

@@ -272,6 +272,20 @@ impl Reader {
             .pop())
     }
 
+    /// Reads several things as of one moment.
+    ///
+    /// # Errors
+    /// When that moment cannot be held, and what `read` says.
+    pub fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        self.connection.execute_batch("BEGIN DEFERRED")?;
+        let result = read(self);
+        self.connection.execute_batch("ROLLBACK")?;
+        result
+    }
+
     pub(crate) fn raw(&self) -> &Connection {
         &self.connection
     }

@@ -145,6 +145,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             .then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
         clock,
         identity: opened.identity,
+        sharing: None,
     };
     let runtime = runtime().context("starting the runtime")?;
     runtime.block_on(serve_until_signal(

@@ -116,6 +116,7 @@ impl Plan {
             access_log: None,
             clock,
             identity: opened.identity,
+            sharing: None,
         };
         Ok((serve::start(setup).await?, recovered))
     }

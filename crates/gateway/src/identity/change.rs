@@ -48,6 +48,9 @@ pub(crate) enum ChangeError {
     /// A row or record cannot be made of it.
     #[error("{0}")]
     Form(String),
+    /// The other processes could not be told beforehand; nothing was changed.
+    #[error("nothing was changed: the other processes of this gateway cannot be told ({0})")]
+    Unshared(String),
 }
 
 /// One entity as it shall be.
@@ -58,11 +61,11 @@ pub(crate) struct Edited {
 }
 
 /// A committed row on its way into the tables.
-struct Applied {
-    row: Arc<Entity>,
-    deleted: bool,
+pub(super) struct Applied {
+    pub(super) row: Arc<Entity>,
+    pub(super) deleted: bool,
     /// What it has spent from now on, when that was set.
-    spend: Option<SpendBase>,
+    pub(super) spend: Option<SpendBase>,
 }
 
 /// The right to change identity: nobody else changes it meanwhile.
@@ -178,8 +181,26 @@ impl<'a> Editor<'a> {
                 spend,
             });
         }
-        self.seal(&change, sealed, now).await?;
-        Ok(self.app.identity.put(rows))
+        let identity = &self.app.identity;
+        let Some(replicas) = identity.others() else {
+            self.seal(&change, sealed, now).await?;
+            return Ok(identity.put(rows));
+        };
+        let number = replicas
+            .announce()
+            .await
+            .map_err(|error| ChangeError::Unshared(error.to_string()))?;
+        let stored = match self.seal(&change, sealed, now).await {
+            Ok(()) => change.rows,
+            Err(error) => {
+                // Whether it is stored is not known for every error: the others look.
+                return Err(error);
+            }
+        };
+        identity.tell_book(&rows, now).await;
+        let put = identity.put(rows);
+        replicas.told(number, stored).await;
+        Ok(put)
     }
 
     /// What the record says about one entity: which, what was done, and commitments to what it was and is. Names and mail

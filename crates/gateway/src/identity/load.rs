@@ -64,6 +64,21 @@ pub(super) fn book(
     now: i64,
 ) -> Result<(), ReadError> {
     let tables = directory.read();
+    replay(book, &tables, digests, config, now, |each| match database {
+        Some(path) => Reader::open(path)?.spent(each),
+        None => Ok(()),
+    })
+}
+
+/// As [`book`]; `read` gives every priced call, oldest first.
+pub(super) fn replay<T>(
+    book: &mut Book,
+    tables: &Tables,
+    digests: &DigestKey,
+    config: &Config,
+    now: i64,
+    read: impl FnOnce(&mut dyn FnMut(&Spent)) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
     for kind in [
         Kind::Key,
         Kind::Team,
@@ -79,28 +94,33 @@ pub(super) fn book(
             }
         }
     }
-    let Some(path) = database else {
-        return Ok(());
-    };
-    // End users stand in rows of spend as digests.
-    let customers: HashMap<String, Box<str>> = tables
-        .all(Kind::Customer)
-        .map(|row| {
-            let label = digests.digest(&row.tenant, Purpose::Label, row.id.as_bytes());
-            (label.uuid(), row.id.clone())
-        })
-        .collect();
-    Reader::open(path)?.spent(|spent| {
+    let customers = customers(tables, digests);
+    read(&mut |spent| {
         let cost = MicroUsd::new(spent.cost);
         let end_user = customers.get(&spent.end_user).map(|id| &**id);
-        for claim in claims(&tables, config, spent, end_user) {
+        for claim in claims(tables, config, spent, end_user) {
             book.replay(&claim.demand(), spent.at, cost, now);
         }
     })
 }
 
+/// End users stand in rows of spend as digests.
+pub(super) fn customers(tables: &Tables, digests: &DigestKey) -> HashMap<String, Box<str>> {
+    let rows = tables.all(Kind::Customer);
+    rows.map(|row| {
+        let label = digests.digest(&row.tenant, Purpose::Label, row.id.as_bytes());
+        (label.uuid(), row.id.clone())
+    })
+    .collect()
+}
+
 /// The objects that a past call counts against.
-fn claims(tables: &Tables, config: &Config, spent: &Spent, end_user: Option<&str>) -> Vec<Claim> {
+pub(super) fn claims(
+    tables: &Tables,
+    config: &Config,
+    spent: &Spent,
+    end_user: Option<&str>,
+) -> Vec<Claim> {
     let tags: Vec<&str> = spent
         .tags
         .split('\u{1f}')

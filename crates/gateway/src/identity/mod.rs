@@ -3,6 +3,7 @@
 pub(crate) mod address;
 mod change;
 mod load;
+mod others;
 pub(crate) mod secret;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use secret::Secrets;
 
 use crate::config::Config;
 use crate::digest::DigestKey;
+use crate::replicas::Replicas;
 
 /// What a store had of identity when the gateway started. The default is a store without any.
 #[derive(Default)]
@@ -46,6 +48,8 @@ pub(crate) struct Identity {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) secrets: Secrets,
     pub(crate) database: Option<PathBuf>,
+    /// The other processes, where limits are shared with any.
+    pub(crate) replicas: Option<Arc<Replicas>>,
     /// Rows whose MAC was wrong at start.
     pub(crate) damaged: usize,
     /// Rises with each change, so that open streams look whether they may go on.
@@ -62,6 +66,7 @@ impl Identity {
         digests: &DigestKey,
         config: &Config,
         now: i64,
+        replicas: Option<Arc<Replicas>>,
     ) -> Result<Self, store::reader::ReadError> {
         let secrets = Secrets::new(digest_key);
         let (rows, damaged) = load::rows(&seed.rows, &secrets);
@@ -81,6 +86,7 @@ impl Identity {
             shelf: Shelf::new(book),
             secrets,
             database: seed.database,
+            replicas,
             damaged,
             changed: watch::Sender::new(0),
             editing: tokio::sync::Mutex::new(()),

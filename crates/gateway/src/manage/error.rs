@@ -164,6 +164,10 @@ impl From<ChangeError> for ManageError {
     fn from(error: ChangeError) -> Self {
         tracing::error!(%error, "a change of identity was not recorded");
         match error {
+            ChangeError::Unshared(_) => Self::NotRecorded(
+                "nothing was changed: the other processes of this gateway cannot be told"
+                    .to_owned(),
+            ),
             ChangeError::Ledger(_) => {
                 Self::NotRecorded("the change could not be recorded in the ledger".to_owned())
             }

@@ -126,6 +126,14 @@ pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming) -> Repl
         let reply = app.refuse(Family::OpenAi, error, route.path, Some(&key_id));
         return read::discard(&head.headers, body, reply).await;
     }
+    // What is spent, and whether others would hear of a change, is known only while limits are shared.
+    if let Some(replicas) = &app.identity.replicas
+        && !replicas.is_current()
+    {
+        let error = Error::LimitsUnavailable;
+        let reply = app.refuse(Family::OpenAi, error, route.path, Some(&key_id));
+        return read::discard(&head.headers, body, reply).await;
+    }
     // A task of its own: a client that leaves in the middle of a change does not leave it half done.
     let (principal, answering) = (principal.clone(), app.clone());
     let answered =

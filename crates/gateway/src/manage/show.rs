@@ -67,9 +67,14 @@ fn caps(caps: &Caps, out: &mut Map<String, Value>) {
 /// What an entity spent, by the book.
 pub(super) fn usage(app: &App, row: &Entity) -> Usage {
     let now = app.clock.now().micros();
-    Tables::object(row).map_or_else(Usage::default, |object| {
-        app.identity.shelf.book().usage(&object, now)
-    })
+    let Some(object) = Tables::object(row) else {
+        return Usage::default();
+    };
+    match &app.identity.replicas {
+        None => app.identity.shelf.book().usage(&object, now),
+        // Whoever asks was let in because the shared book could be asked a moment ago.
+        Some(replicas) => replicas.usage(&object),
+    }
 }
 
 /// A row in the words of LiteLLM's table.

@@ -91,11 +91,16 @@ impl Call {
     ///
     /// # Errors
     /// When a budget has no room for it.
-    pub(crate) fn retarget(&mut self, request: &Request) -> Result<(), Error> {
+    pub(crate) async fn retarget(&mut self, request: &Request) -> Result<(), Error> {
         match self.open.as_deref_mut() {
-            Some(open) => open.held.retarget(&self.app, &open.facts, request),
+            Some(open) => open.held.retarget(&self.app, &open.facts, request).await,
             None => Ok(()),
         }
+    }
+
+    /// Whether what the call holds still counts everywhere.
+    pub(crate) fn is_held(&self) -> bool {
+        self.open.as_deref().is_none_or(|open| open.held.is_held())
     }
 
     /// What the record says if the guard is dropped from here on.

@@ -16,7 +16,6 @@ use crate::digest::Purpose;
 use crate::error::Error;
 use crate::guardrails::remote::{Ask, Asked, Permit};
 use crate::guardrails::{Check, Selected};
-use crate::ids;
 
 /// An open call with the result of its request checks. From here on the guard owns the call.
 ///
@@ -76,8 +75,8 @@ pub(crate) async fn open(
         held,
         settle,
         billing,
+        id,
     } = reserved;
-    let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
     let payload = super::recover::payload(&admitted, &held, &billing, route);
     let opening = app.ledger.open(
         settle,
@@ -125,6 +124,11 @@ pub(crate) async fn open(
     facts.opened_switches = opened_switches;
     facts.destination = admitted.destination;
     let call = Call::new(app.clone(), opened, held, facts);
+    let edited = edited.and_then(|edited| match call.is_held() {
+        true => Ok(edited),
+        // Between reservation and intent the shared limits were lost: nobody counts this call, so it is not sent.
+        false => Err(Error::LimitsUnavailable),
+    });
     match edited {
         Ok(edited) => Ok(Opened::Checked(Box::new(Checked {
             call,

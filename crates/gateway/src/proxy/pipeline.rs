@@ -65,7 +65,7 @@ pub(crate) async fn run(
         Ok(admitted) => admitted,
         Err(error) => return refuse(error),
     };
-    let reserved = match reserve::reserve(&app, &snapshot, &head, admitted) {
+    let reserved = match reserve::reserve(&app, &snapshot, &head, admitted).await {
         Ok(reserved) => reserved,
         Err(error) => return refuse(error),
     };

@@ -2,9 +2,10 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use policy::budget::Standing;
-use policy::identity::{Principal, Tables};
+use policy::identity::Tables;
 
 use super::call::Call;
+use super::reserve::Held;
 use crate::app::App;
 
 /// Adds what the call's reservation says: `x-ratelimit-<object>-{limit,remaining}-<what>` for each limit of rates that
@@ -14,7 +15,7 @@ pub(crate) fn add(headers: &mut HeaderMap, call: &Call) {
     for standing in held.standings() {
         of_limit(headers, standing);
     }
-    of_key(headers, call.app(), held.caller());
+    of_key(headers, call.app(), held);
 }
 
 fn of_limit(headers: &mut HeaderMap, standing: &Standing) {
@@ -28,8 +29,10 @@ fn of_limit(headers: &mut HeaderMap, standing: &Standing) {
 }
 
 /// `x-litellm-key-*`: what the key may do, and what it has spent where it has a budget.
-fn of_key(headers: &mut HeaderMap, app: &App, caller: &Principal) {
-    let Some(key) = caller.key() else { return };
+fn of_key(headers: &mut HeaderMap, app: &App, held: &Held) {
+    let Some(key) = held.caller().key() else {
+        return;
+    };
     let Some(caps) = key.caps.as_deref() else {
         return;
     };
@@ -45,15 +48,17 @@ fn of_key(headers: &mut HeaderMap, app: &App, caller: &Principal) {
         return;
     };
     let now = app.clock.now().micros();
-    let spent = Tables::object(key)
-        .map(|object| app.identity.shelf.book().usage(&object, now))
-        .map(|usage| {
-            let window = usage
-                .windows
-                .iter()
-                .find(|window| window.0 == caps.budget_duration);
-            window.map_or(usage.total, |window| window.2)
-        });
+    let spent = Tables::object(key).map(|object| {
+        if let Some(spent) = held.spent(&object) {
+            return spent;
+        }
+        let usage = app.identity.shelf.book().usage(&object, now);
+        let window = usage
+            .windows
+            .iter()
+            .find(|window| window.0 == caps.budget_duration);
+        window.map_or(usage.total, |window| window.2)
+    });
     for (name, amount) in [
         ("x-litellm-key-max-budget", Some(budget)),
         ("x-litellm-key-spend", spent),

@@ -3,6 +3,7 @@
 use capsule::json::{Object, Value};
 use capsule::{Authority, Capsule, CapsuleType, Context, Execution, Outcome, Trigger};
 use ledger::OpenIntent;
+use store::identity::Spent;
 use store::spend::{CostSource, Spend, Status};
 
 use super::admit::Admitted;
@@ -44,6 +45,29 @@ pub(crate) fn payload(
         out.push(SEPARATOR);
     }
     out.into_bytes()
+}
+
+/// Who an open call counts against, and what it may cost at most, as its intent says.
+pub(crate) fn bill(intent: &OpenIntent) -> (Spent, Option<i64>) {
+    let payload = String::from_utf8_lossy(&intent.payload);
+    let mut parts = payload.split(SEPARATOR).map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    let (_route, _call_type, key, model, deployment) = (next(), next(), next(), next(), next());
+    let cost: Option<i64> = next().parse().ok();
+    let spent = Spent {
+        at: intent.opened_at.micros(),
+        key,
+        model,
+        deployment,
+        tenant: next(),
+        team: next(),
+        user: next(),
+        organization: next(),
+        end_user: next(),
+        tags: next().replace('\u{1e}', "\u{1f}"),
+        cost: cost.unwrap_or(0),
+    };
+    (spent, cost)
 }
 
 /// Record and spend of a call whose process died: outcome unknown, cost = the reservation, flagged as estimated.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use ledger::SettleSlot;
-use policy::budget::{Demand, Hold, Used};
+use ledger::{Receipt, SettleSlot};
+use policy::budget::{Ask, Demand, Standing, Used};
 use policy::identity::{AccessError, Kind, Principal, model_matches};
 use policy::{MicroUsd, Slot};
 
@@ -17,6 +17,8 @@ use crate::app::{App, Snapshot};
 use crate::digest::Purpose;
 use crate::error::Error;
 use crate::identity::{address, tags};
+use crate::ids;
+use crate::replicas::{Refused, SharedHold, WhenLost};
 
 /// An admitted request that holds its slots. They come back when the call is settled, whatever happens to the client.
 pub(crate) struct Reserved {
@@ -24,6 +26,8 @@ pub(crate) struct Reserved {
     pub(crate) held: Held,
     pub(crate) settle: SettleSlot,
     pub(crate) billing: Billing,
+    /// Id of the call.
+    pub(crate) id: capsule::Id,
 }
 
 /// Who a call counts against, for its row of spend and its record.
@@ -57,6 +61,14 @@ pub(crate) struct Held {
     has_budget: bool,
     /// Set when the provider's numbers were above what the request can have cost.
     pub(crate) bounded: bool,
+    /// Set when this process counted the call alone because the shared limits could not be asked.
+    pub(crate) alone: bool,
+}
+
+/// Where it is held: the book of this process costs no allocation and no wait.
+enum Hold {
+    Local(policy::budget::Hold),
+    Shared(SharedHold),
 }
 
 impl Held {
@@ -66,8 +78,27 @@ impl Held {
     }
 
     /// What was left of each limit of rates when the call was admitted.
-    pub(crate) fn standings(&self) -> &[policy::budget::Standing] {
-        self.hold.standings()
+    pub(crate) fn standings(&self) -> &[Standing] {
+        match &self.hold {
+            Hold::Local(hold) => hold.standings(),
+            Hold::Shared(hold) => hold.standings(),
+        }
+    }
+
+    /// What an object of the call had spent when it was admitted, where the shared book said so.
+    pub(crate) fn spent(&self, object: &policy::budget::Object) -> Option<MicroUsd> {
+        match &self.hold {
+            Hold::Local(_) => None,
+            Hold::Shared(hold) => hold.spent(object),
+        }
+    }
+
+    /// Whether the call may be sent: what it holds still counts everywhere.
+    pub(crate) fn is_held(&self) -> bool {
+        match &self.hold {
+            Hold::Local(_) => true,
+            Hold::Shared(hold) => hold.is_held(),
+        }
     }
 
     /// The cost that is charged for what a provider reported: never above the bound.
@@ -88,7 +119,7 @@ impl Held {
     ///
     /// # Errors
     /// 422 when it does not fit, or when nobody knows what that deployment costs; nothing was sent to it.
-    pub(crate) fn retarget(
+    pub(crate) async fn retarget(
         &mut self,
         app: &App,
         facts: &Facts,
@@ -108,37 +139,77 @@ impl Held {
             .filter_map(|attempt| attempt.wasted?.micro_usd)
             .fold(0, i64::saturating_add);
         let with_spent = |money: MicroUsd| MicroUsd::new(money.micro().saturating_add(spent));
-        self.hold
-            .adjust(app.clock.now().micros(), with_spent(expected.ask.money))
-            .map_err(|exceeded| Error::Exceeded {
-                exceeded: Box::new(exceeded),
-                budget_status: settings.exceeded_status,
-            })?;
+        let (now, money) = (app.clock.now().micros(), with_spent(expected.ask.money));
+        let adjusted = match &mut self.hold {
+            Hold::Local(hold) => hold
+                .adjust(now, money)
+                .map_err(|exceeded| Refused::Exceeded(Box::new(exceeded))),
+            Hold::Shared(hold) => hold.adjust(now, money).await,
+        };
+        adjusted.map_err(|refused| refusal(refused, settings.exceeded_status))?;
         self.ceiling = expected.ceiling.map(with_spent);
         self.bound = self.ceiling.filter(|_| self.has_budget);
         self.quote = quote;
         Ok(())
     }
 
-    /// Counts what was used and gives the rest back. Says which soft budgets were reached.
-    pub(crate) fn settle(self, used: &Used) {
-        for crossed in self.hold.settle(used) {
-            tracing::warn!(
-                object = crossed.object.kind.as_str(),
-                id = %crossed.object.id,
-                soft_budget = %crossed.soft,
-                spent = %crossed.spent,
-                "a soft budget is reached"
-            );
+    /// Counts what was used and gives the rest back: at once here, in the shared book when the record is durable. Says which
+    /// soft budgets were reached. Gives the receipt back.
+    pub(crate) fn settle(self, used: &Used, receipt: Option<Receipt>) -> Option<Receipt> {
+        match self.hold {
+            Hold::Local(hold) => {
+                for crossed in hold.settle(used) {
+                    super::settle::say_crossed(&crossed);
+                }
+                receipt
+            }
+            Hold::Shared(hold) => hold.settle(*used, receipt),
         }
+    }
+}
+
+fn refusal(refused: Refused, budget_status: u16) -> Error {
+    match refused {
+        Refused::Exceeded(exceeded) => Error::Exceeded {
+            exceeded,
+            budget_status,
+        },
+        Refused::Lost => Error::LimitsUnavailable,
+    }
+}
+
+/// Takes what budgets and rates ask for. True when this process did so alone.
+async fn hold(
+    app: &App,
+    id: capsule::Id,
+    demands: &[Demand<'_>],
+    ask: &Ask,
+) -> Result<(Hold, bool), Refused> {
+    let now = app.clock.now().micros();
+    let local = || {
+        let held = app.identity.shelf.reserve(now, demands, ask);
+        held.map(Hold::Local)
+            .map_err(|exceeded| Refused::Exceeded(Box::new(exceeded)))
+    };
+    let Some(replicas) = &app.identity.replicas else {
+        return local().map(|hold| (hold, false));
+    };
+    match replicas.reserve(id.to_string(), now, demands, ask).await {
+        Ok(hold) => Ok((Hold::Shared(hold), false)),
+        Err(Refused::Lost) if replicas.when_lost() == WhenLost::Local => {
+            let hold = local()?;
+            replicas.admit_alone();
+            Ok((hold, true))
+        }
+        Err(refused) => Err(refused),
     }
 }
 
 /// Takes the parallel slot, the settle slot, and what budgets and rates ask for.
 ///
 /// # Errors
-/// 503 while draining or while records wait, 429 and 422 at a limit, 403 for a model without a price under a budget.
-pub(crate) fn reserve(
+/// 503 while draining, while records wait or while shared limits cannot be asked, 429 and 422 at a limit, 403 for a model without a price under a budget.
+pub(crate) async fn reserve(
     app: &Arc<App>,
     snapshot: &Snapshot,
     head: &Parts,
@@ -176,16 +247,11 @@ pub(crate) fn reserve(
             model: admitted.destination.group.chars().take(100).collect(),
         });
     }
-    let now = app.clock.now().micros();
+    let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
     let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
-    let hold = app
-        .identity
-        .shelf
-        .reserve(now, &demands, &expected.ask)
-        .map_err(|exceeded| Error::Exceeded {
-            exceeded: Box::new(exceeded),
-            budget_status: settings.exceeded_status,
-        })?;
+    let (hold, alone) = hold(app, id, &demands, &expected.ask)
+        .await
+        .map_err(|refused| refusal(refused, settings.exceeded_status))?;
     let end_user = end_user.map(|user| {
         let digest = app
             .digests
@@ -211,9 +277,11 @@ pub(crate) fn reserve(
             caller,
             has_budget,
             bounded: false,
+            alone,
         },
         settle,
         billing,
+        id,
     })
 }
 

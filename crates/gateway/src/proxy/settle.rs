@@ -89,6 +89,9 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
     if held.bounded {
         facts.opened_switches.push("usage_above_ceiling");
     }
+    if held.alone {
+        facts.opened_switches.push("limits_alone");
+    }
     let capsule = record::build(
         &facts,
         end,
@@ -106,15 +109,27 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
             None
         }
     };
-    held.settle(&policy::budget::Used {
+    let used = policy::budget::Used {
         money: cost.amount.unwrap_or(policy::MicroUsd::ZERO),
         input: facts.usage.input,
         output: facts.usage.output,
-    });
+    };
+    let receipt = held.settle(&used, receipt);
     app.metrics.sealed.inc();
     count(app, &facts, end, &cost, status);
     log(app, &facts, end, status);
     receipt
+}
+
+/// Says that a soft budget is reached.
+pub(crate) fn say_crossed(crossed: &policy::budget::Crossed) {
+    tracing::warn!(
+        object = crossed.object.kind.as_str(),
+        id = %crossed.object.id,
+        soft_budget = %crossed.soft,
+        spent = %crossed.spent,
+        "a soft budget is reached"
+    );
 }
 
 /// A call that reached a provider costs something even when nobody reported how much.

@@ -24,6 +24,7 @@ use crate::identity::{Identity, Seed};
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::settle::Settler;
+use crate::replicas::{Replicas, Sharing};
 use crate::server::accept::{self, ServerLimits};
 use crate::server::addresses::Door;
 use crate::server::tls::Tls;
@@ -36,6 +37,10 @@ pub use reload::ReloadError;
 
 /// Time for the error events of streams that are cut at the end of the drain time.
 const AFTER_CUT: Duration = Duration::from_secs(2);
+
+/// How long a start waits until limits can be shared, and an end until everything is counted.
+const SETTLING_IN: Duration = Duration::from_secs(10);
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// What a gateway is made of. The ledger is running: recovery is done before a port is bound.
 pub struct Setup {
@@ -51,6 +56,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Keys, teams, users and spend as the store had them.
     pub identity: Seed,
+    /// The other processes that limits are shared with, if any.
+    pub sharing: Option<Sharing>,
 }
 
 /// A valid configuration that cannot be put to work.
@@ -119,14 +126,20 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         access_log,
         clock,
         identity,
+        sharing,
     } = setup;
     let digests = Arc::new(DigestKey::new(&digest_key));
+    let replicas = sharing.and_then(|sharing| {
+        let rules = config.budgets.rules.clone();
+        Replicas::start(sharing, &digest_key, rules, clock.clone())
+    });
     let identity = Identity::new(
         identity,
         &digest_key,
         &digests,
         &config,
         clock.now().micros(),
+        replicas.clone(),
     )
     .map_err(StartError::Identity)?;
     let ledger_info = ledger_info(&ledger, &digests, &config);
@@ -174,6 +187,12 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     system::seal_configuration(&app, &app.snapshot(), "start")
         .await
         .map_err(StartError::Record)?;
+    if let Some(replicas) = &replicas {
+        Replicas::watch(&app);
+        if !replicas.settled_in(SETTLING_IN).await {
+            tracing::error!("Redis is away: calls answer 503 limits_unavailable until it is there");
+        }
+    }
     let (ticking, ticker) = ticker(&app).map_err(StartError::Thread)?;
     let (stop, stopped) = watch::channel(false);
     let bound = |listener: &TcpListener| {
@@ -373,6 +392,7 @@ impl Running {
         app.settler.close();
         drop(ticking);
         let ledger = app.ledger.clone();
+        let replicas = app.identity.replicas.clone();
         drop(app);
         let joined = tokio::task::spawn_blocking(move || {
             for (name, thread) in [("settler", settler), ("ticker", ticker)] {
@@ -383,6 +403,10 @@ impl Running {
         });
         if joined.await.is_err() {
             tracing::error!("threads could not be joined");
+        }
+        if let Some(replicas) = replicas {
+            // Before the ledger ends: what is counted follows the records.
+            replicas.close(LEAVING.min(grace)).await;
         }
         let result = ledger.shutdown(grace).await;
         // The last owner of the log has gone with the app; its writer ends when the queue is empty.

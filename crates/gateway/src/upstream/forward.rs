@@ -138,7 +138,7 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
     let digests = call.app().digests.clone();
     let first = call.facts().is_none_or(|facts| facts.attempts.is_empty());
     if !first {
-        call.retarget(request)?;
+        call.retarget(request).await?;
     }
     let facts = call.facts_mut().ok_or(Error::Internal)?;
     let deployment = facts.destination.deployment.clone();

@@ -9,7 +9,7 @@ use crate::support::{MASTER, TestApp, prompt, soon, words};
 const CHAT: &str = "/v1/chat/completions";
 
 /// The tests that read bodies of errors.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 12] = [
     include_str!("errors.rs"),
     include_str!("providers.rs"),
     include_str!("http.rs"),
@@ -21,6 +21,7 @@ const TESTS: [&str; 11] = [
     include_str!("identity/authz.rs"),
     include_str!("identity/budgets.rs"),
     include_str!("identity/limits.rs"),
+    include_str!("replicas/outages.rs"),
 ];
 
 /// Quoted words of the table that are no codes of ours: types and parameters.

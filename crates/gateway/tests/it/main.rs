@@ -23,6 +23,7 @@ mod matrix;
 mod modes;
 mod providers;
 mod reload;
+mod replicas;
 mod routes;
 mod routing;
 mod ssrf;

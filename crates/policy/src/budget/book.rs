@@ -7,7 +7,7 @@ use super::account::Account;
 use super::caps::Caps;
 use super::exceeded::{Dimension, Exceeded, Object};
 use super::span::{Calendar, Period, Span};
-use super::standing::{self, Standing};
+use super::standing::Standing;
 use crate::money::MicroUsd;
 
 /// A minute and a day of rate windows, in microseconds.
@@ -215,6 +215,17 @@ impl Book {
         }
     }
 
+    /// Every object that something was counted for, in no order.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.accounts.keys()
+    }
+
+    /// The instant before which calls do not change an object's spend any more.
+    #[must_use]
+    pub fn since(&self, object: &Object) -> i64 {
+        self.accounts.get(object).map_or(0, |account| account.since)
+    }
+
     /// Forgets an object that was deleted, unless calls are in flight.
     pub fn forget(&mut self, object: &Object) {
         let idle = |account: &Account| {
@@ -358,7 +369,7 @@ impl Book {
             account.minute.tokens,
             account.parallel,
         );
-        standing::add(standings, &demand.object, caps, used);
+        Standing::add(standings, &demand.object, caps, used);
         if caps.tpd_limit.is_some() {
             account.day.requests = account.day.requests.saturating_add(1);
             account.day.tokens = account.day.tokens.saturating_add(tokens);

@@ -16,39 +16,41 @@ pub struct Standing {
     pub remaining: u64,
 }
 
-/// Adds the limits of one object. Of several objects of a kind (tags) the one with the least left stands.
-pub(super) fn add(out: &mut Vec<Standing>, object: &Object, caps: &Caps, used: (u64, u64, u32)) {
-    let (requests, tokens, parallel) = used;
-    for (dimension, limit, used) in [
-        (Dimension::Requests, caps.rpm_limit, requests),
-        (Dimension::Tokens, caps.tpm_limit, tokens),
-        (
-            Dimension::Parallel,
-            caps.max_parallel_requests.map(u64::from),
-            u64::from(parallel),
-        ),
-    ] {
-        let Some(limit) = limit else { continue };
-        let standing = Standing {
-            kind: object.kind,
-            dimension,
-            limit,
-            remaining: limit.saturating_sub(used),
-        };
-        let same = |other: &&mut Standing| {
-            other.kind == standing.kind && other.dimension == standing.dimension
-        };
-        match out.iter_mut().find(same) {
-            Some(other) if other.remaining <= standing.remaining => {}
-            Some(other) => *other = standing,
-            None => out.push(standing),
+impl Standing {
+    /// Adds the limits of one object that has used so many calls and tokens in its minute, and has so many calls in flight. Of several objects of a kind (tags) the one with the least left stands.
+    pub fn add(out: &mut Vec<Standing>, object: &Object, caps: &Caps, used: (u64, u64, u32)) {
+        let (requests, tokens, parallel) = used;
+        for (dimension, limit, used) in [
+            (Dimension::Requests, caps.rpm_limit, requests),
+            (Dimension::Tokens, caps.tpm_limit, tokens),
+            (
+                Dimension::Parallel,
+                caps.max_parallel_requests.map(u64::from),
+                u64::from(parallel),
+            ),
+        ] {
+            let Some(limit) = limit else { continue };
+            let standing = Standing {
+                kind: object.kind,
+                dimension,
+                limit,
+                remaining: limit.saturating_sub(used),
+            };
+            let same = |other: &&mut Standing| {
+                other.kind == standing.kind && other.dimension == standing.dimension
+            };
+            match out.iter_mut().find(same) {
+                Some(other) if other.remaining <= standing.remaining => {}
+                Some(other) => *other = standing,
+                None => out.push(standing),
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Standing, add};
+    use super::Standing;
     use crate::budget::{Caps, Dimension, Object, ObjectKind};
 
     #[test]
@@ -60,7 +62,7 @@ mod tests {
         let mut out = Vec::new();
         for (id, limit) in [("a", 10), ("b", 3), ("c", 5)] {
             let object = Object::new(ObjectKind::Tag, id);
-            add(&mut out, &object, &caps(limit), (2, 0, 1));
+            Standing::add(&mut out, &object, &caps(limit), (2, 0, 1));
         }
         let expected = Standing {
             kind: ObjectKind::Tag,

@@ -134,6 +134,15 @@ impl Directory {
         }
     }
 
+    /// Replaces everything by these rows.
+    pub fn replace(&self, rows: impl IntoIterator<Item = Arc<Entity>>) {
+        let mut fresh = Tables::default();
+        for row in rows {
+            fresh.put(row, false);
+        }
+        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
     /// The caller of a key whose keyed digest is `digest`.
     ///
     /// # Errors

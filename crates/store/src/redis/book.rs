@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use policy::MicroUsd;
-use policy::budget::{Ask, Crossed, Demand, Exceeded, Object, Rules, Span, Usage, Used};
+use policy::budget::{Ask, Crossed, Demand, Exceeded, Object, Rules, Span, Standing, Usage, Used};
 
 use super::RedisError;
 use super::demand::{self, Names, Words, signed};
@@ -85,6 +85,8 @@ pub struct Ticket {
     pub packed: Vec<u8>,
     objects: Vec<(Object, String)>,
     money: MicroUsd,
+    standings: Vec<Standing>,
+    spent: Vec<MicroUsd>,
 }
 
 impl Ticket {
@@ -93,11 +95,24 @@ impl Ticket {
     pub fn money(&self) -> MicroUsd {
         self.money
     }
+
+    /// What was left of each limit of rates when the call was admitted.
+    #[must_use]
+    pub fn standings(&self) -> &[Standing] {
+        &self.standings
+    }
+
+    /// What an object had spent then: in its first window, or ever where it has none.
+    #[must_use]
+    pub fn spent(&self, object: &Object) -> Option<MicroUsd> {
+        let at = self.objects.iter().position(|(this, _)| this == object)?;
+        self.spent.get(at).copied()
+    }
 }
 
 /// What a new state begins with for one object.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct Balance {
     /// The object.
     pub object: Object,
     /// Settled since it exists, or since its spend was last set.
@@ -267,11 +282,15 @@ impl SharedBook {
             match word {
                 b"ok" => {
                     let packed = reply.get(3).and_then(Reply::bytes).unwrap_or_default();
+                    let left = reply.get(4).map(Reply::list).unwrap_or_default();
+                    let (standings, spent) = demand::left(demands, left);
                     return Ok(Ticket {
                         id: id.to_owned(),
                         packed: packed.to_vec(),
                         objects: objects(),
                         money: ask.money,
+                        standings,
+                        spent,
                     });
                 }
                 b"over" => {
@@ -466,20 +485,20 @@ impl SharedBook {
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn load(&self, standings: &[Standing]) -> Result<(), RedisError> {
+    pub async fn load(&self, balances: &[Balance]) -> Result<(), RedisError> {
         let prefix = self.state()?.prefix;
-        for piece in standings.chunks(PIECE) {
+        for piece in balances.chunks(PIECE) {
             let commands = piece
                 .iter()
-                .map(|standing| {
-                    let name = self.names.of(&standing.object);
+                .map(|balance| {
+                    let name = self.names.of(&balance.object);
                     let mut set = Command::new("HSET")
                         .arg(format!("{prefix}o:{name}"))
                         .arg("t")
-                        .number(standing.total.micro())
+                        .number(balance.total.micro())
                         .arg("since")
-                        .number(standing.since);
-                    for (period, span, settled) in &standing.windows {
+                        .number(balance.since);
+                    for (period, span, settled) in &balance.windows {
                         let word = demand::period_word(*period);
                         let (begin, end) = demand::span_words(*period, *span);
                         set = set.arg(format!("p{word}b")).arg(begin);

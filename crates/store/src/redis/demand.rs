@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac;
 use policy::MicroUsd;
 use policy::budget::{
-    Ask, Calendar, Caps, Demand, Dimension, Exceeded, Object, Period, Rules, Span,
+    Ask, Calendar, Caps, Demand, Dimension, Exceeded, Object, Period, Rules, Span, Standing,
 };
 
 use super::wire::Reply;
@@ -137,6 +137,22 @@ fn limits(words: &mut Words, calendar: &Calendar, caps: &Caps, anchor: i64, now:
         words.text(&end);
         words.whole(limit.micro().min(MOST));
     }
+}
+
+/// What is left after a call was counted: standings of rates, and what each object has spent.
+pub(super) fn left(demands: &[Demand<'_>], left: &[Reply]) -> (Vec<Standing>, Vec<MicroUsd>) {
+    let (mut standings, mut spent) = (Vec::new(), Vec::with_capacity(left.len()));
+    for (demand, reply) in demands.iter().zip(left) {
+        let whole = |at: usize| reply.list().get(at).and_then(Reply::whole).unwrap_or(0);
+        let count = |at: usize| u64::try_from(whole(at)).unwrap_or(0);
+        if let Some(caps) = demand.caps {
+            let parallel = u32::try_from(whole(2)).unwrap_or(u32::MAX);
+            let used = (count(0), count(1), parallel);
+            Standing::add(&mut standings, &demand.object, caps, used);
+        }
+        spent.push(MicroUsd::new(whole(3)));
+    }
+    (standings, spent)
 }
 
 /// A refusal: `over, sequence, now, index from 1, dimension, limit, current, reserved, needed, resets`.

@@ -6,16 +6,20 @@
 
 mod book;
 mod demand;
+mod envelope;
 mod link;
 mod script;
 mod settings;
+mod team;
 mod tls;
 mod wire;
 
-pub use book::{Clock, Place, ReserveError, SharedBook, Standing, Ticket};
+pub use book::{Balance, Clock, Place, ReserveError, SharedBook, Ticket};
+pub use envelope::Envelope;
 pub use link::{Link, Seen};
 pub use script::Script;
 pub use settings::{Settings, UrlError};
+pub use team::{Beat, Epoch, Team};
 pub use wire::{Command, Reply};
 
 /// Redis did not do what was asked. The text never holds a password.

@@ -113,6 +113,7 @@ impl TestApp {
             })),
             clock: clock.clone(),
             identity: gateway::identity::Seed::default(),
+            sharing: None,
         };
         let running = serve::start(setup)
             .await

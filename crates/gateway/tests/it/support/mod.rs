@@ -15,7 +15,7 @@ mod stub;
 use serde_json::{Value, json};
 
 pub(crate) use app::{TestApp, load};
-pub(crate) use client::{Answer, content, events, soon};
+pub(crate) use client::{Answer, Open, content, events, open, soon};
 pub(crate) use evidence::Record;
 pub(crate) use stub::Stub;
 

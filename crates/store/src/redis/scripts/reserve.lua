@@ -84,7 +84,7 @@ for i, d in ipairs(demands) do
   end
 end
 
-local entries = {}
+local entries, left = {}, {}
 for i, d in ipairs(demands) do
   local of = account(d.o)
   put(of, 'n', get(of, 'n') + 1)
@@ -112,8 +112,12 @@ for i, d in ipairs(demands) do
     end
   end
   entries[i] = entry
+  -- Calls and tokens of the minute, calls in flight, and what was spent in the first window.
+  local first = entry.l[1]
+  local spent = get(of, first and 'p' .. first.p .. 's' or 't')
+  left[i] = { whole(get(of, 'mn')), whole(get(of, 'mt')), whole(get(of, 'n')), whole(spent) }
 end
 save()
 local packed = cmsgpack.pack({ m = whole(money), k = whole(tokens), a = whole(now), e = entries })
 redis.call('HSET', store, id, packed)
-return { 'ok', sequence, whole(now), packed }
+return { 'ok', sequence, whole(now), packed, left }

@@ -1,0 +1,9 @@
+//! Several gateways on one Redis.
+
+#[path = "../../../../store/tests/it/redis/server.rs"]
+mod server;
+
+mod budgets;
+mod outages;
+mod revoked;
+mod several;

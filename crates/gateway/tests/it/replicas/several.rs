@@ -1,0 +1,189 @@
+//! Gateways that share limits and a provider. Each has a ledger of its own; what they read back is all ledgers together, as
+//! they would from one database.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gateway::replicas::{Sharing, Truth, WhenLost};
+use gateway::sandbox::Sandbox;
+use gateway::serve::{self, Running, Setup, data};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use store::reader::{ReadError, Reader};
+
+use super::server::Server;
+use crate::support::{self, Answer, MASTER, Open, PROVIDER_KEY, load, prompt};
+
+/// Every ledger.
+#[derive(Default)]
+struct All(Mutex<Vec<PathBuf>>);
+
+impl Truth for All {
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&Reader) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let paths = self.0.lock().expect("not poisoned").clone();
+        for path in paths {
+            each(&Reader::open(path)?)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct Several {
+    pub(super) redis: Server,
+    pub(super) sandbox: Sandbox,
+    pub(super) addresses: Vec<SocketAddr>,
+    running: Vec<Running>,
+    dirs: Vec<tempfile::TempDir>,
+}
+
+impl Several {
+    pub(super) async fn start(count: usize) -> Self {
+        Self::with(count, WhenLost::Refuse).await
+    }
+
+    pub(super) async fn with(count: usize, when_lost: WhenLost) -> Self {
+        let redis = Server::start(&[]);
+        let sandbox = Sandbox::start().await.expect("a sandbox");
+        let truth = Arc::new(All::default());
+        let mut several = Self {
+            redis,
+            sandbox,
+            addresses: Vec::new(),
+            running: Vec::new(),
+            dirs: Vec::new(),
+        };
+        for index in 0..count {
+            let config = load(&several.config()).expect("a configuration");
+            let dir = tempfile::tempdir().expect("a directory");
+            let place = dir.path().join("data");
+            let clock: Arc<dyn ledger::Clock> = Arc::new(ledger::SystemClock);
+            data::create(&place, "chat", false, clock.clone()).expect("a ledger");
+            let opened = data::open(&place, &config, clock.clone()).expect("a ledger");
+            truth
+                .0
+                .lock()
+                .expect("not poisoned")
+                .push(place.join("capsules.db"));
+            let setup = Setup {
+                config,
+                ledger: opened.ledger,
+                digest_key: [5; 32],
+                access_log: None,
+                clock,
+                identity: opened.identity,
+                sharing: Some(Sharing {
+                    settings: several.redis.settings(),
+                    ledger: "all".to_owned(),
+                    instance: format!("replica-{index}"),
+                    truth: truth.clone(),
+                    when_lost,
+                    lease: Duration::from_secs(3),
+                }),
+            };
+            let running = serve::start(setup).await.expect("a gateway");
+            several.addresses.push(running.address());
+            several.running.push(running);
+            several.dirs.push(dir);
+        }
+        several
+    }
+
+    fn config(&self) -> Value {
+        json!({
+            "model_list": [{ "model_name": "*", "litellm_params": {
+                "model": "openai/*", "api_base": self.sandbox.base_url(), "api_key": PROVIDER_KEY,
+                "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6,
+            } }],
+            "general_settings": { "master_key": MASTER },
+            "router_settings": { "num_retries": 0 },
+            "sealgate": { "limits": { "drain_timeout": 2 } },
+        })
+    }
+
+    /// Stops all of them, settles everything, and gives the files of the ledgers.
+    pub(super) async fn stop(mut self) -> Vec<tempfile::TempDir> {
+        for running in self.running.drain(..) {
+            running
+                .shutdown(Duration::from_secs(10))
+                .await
+                .expect("everything settled");
+        }
+        std::mem::take(&mut self.dirs)
+    }
+
+    pub(super) async fn open(&self, at: usize, key: &str, path: &str, body: &Value) -> Open {
+        let request = http::Request::post(path)
+            .header("host", "gateway")
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", "application/json")
+            .body(Full::from(body.to_string()))
+            .expect("a request");
+        let at = self.addresses[at % self.addresses.len()];
+        support::open(at, request).await.expect("an answer")
+    }
+
+    pub(super) async fn post(&self, at: usize, key: &str, path: &str, body: &Value) -> Answer {
+        self.open(at, key, path, body).await.rest().await
+    }
+
+    pub(super) async fn manage(&self, at: usize, path: &str, body: Value) -> Value {
+        let answer = self.post(at, MASTER, path, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// A key made at the first gateway, once all know it.
+    pub(super) async fn key(&self, fields: Value) -> String {
+        let made = self.manage(0, "/key/generate", fields).await;
+        let key = made["key"].as_str().expect("a key").to_owned();
+        for at in 0..self.addresses.len() {
+            let body = json!({ "model": "no such check", "messages": [] });
+            self.until("all gateways know the key", async || {
+                let answer = self.post(at, &key, "/v1/utils/token_counter", &body).await;
+                answer.status != 401
+            })
+            .await;
+        }
+        key
+    }
+
+    pub(super) async fn chat(&self, at: usize, key: &str, model: &str) -> Answer {
+        let body = prompt(model, "hello", json!({ "max_tokens": 50 }));
+        self.post(at, key, "/v1/chat/completions", &body).await
+    }
+
+    pub(super) async fn until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) -> Duration {
+        let began = Instant::now();
+        while !done().await {
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        began.elapsed()
+    }
+
+    /// What one call of 50 answer tokens reserves, in dollars.
+    pub(super) async fn price(&self, model: &str) -> f64 {
+        let probe = self.key(json!({ "max_budget": 0.0 })).await;
+        let refused = self.chat(0, &probe, model).await;
+        let text = refused
+            .error("message")
+            .as_str()
+            .expect("a text")
+            .to_owned();
+        let needed = text
+            .split("Needed by this call: ")
+            .nth(1)
+            .expect("the need");
+        needed
+            .split(' ')
+            .next()
+            .expect("a number")
+            .parse()
+            .expect("a number")
+    }
+}

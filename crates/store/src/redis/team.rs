@@ -1,0 +1,343 @@
+//! The processes that share a book: who lives, which state they work in, what changed, and how a new state is built.
+//!
+//! Keys of a ledger that belong to no state: `epoch` (the marker of the state), `instances` (last sign of life of each),
+//! `feed` (a stream of sealed messages), `lead` (who builds). A marker is `ready:NAME:RUN` or `build:NAME:RUN`; RUN is the
+//! Redis process that the state was built on, so that another process is never taken for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RedisError;
+use super::book::SharedBook;
+use super::envelope::Envelope;
+use super::link::{Link, one};
+use super::script::Script;
+use super::wire::{Command, Reply};
+
+static BEAT: Script = Script::new(include_str!("scripts/beat.lua"));
+static SWAP: Script = Script::new(include_str!("scripts/swap.lua"));
+
+/// Messages that the feed keeps; far more than arrive while somebody looks away for a second.
+const KEPT: i64 = 10_000;
+/// How long a look at the feed waits for something new.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long somebody may take to build a state before another one tries.
+const BUILDING: Duration = Duration::from_secs(30);
+
+/// The state of all processes together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Epoch {
+    /// There is none, or one that belongs to another Redis process.
+    None,
+    /// Somebody builds the named one.
+    Build(String),
+    /// The named one is in use.
+    Ready(String),
+}
+
+/// What a sign of life told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Redis' clock, microseconds since the Unix epoch.
+    pub now: i64,
+    /// The state.
+    pub epoch: Epoch,
+    /// The marker as it stands there.
+    pub marker: String,
+    /// Processes whose lease is over.
+    pub dead: Vec<String>,
+    /// The connection that this was seen on.
+    pub connection: u64,
+}
+
+/// This process among those that share a book.
+#[derive(Debug)]
+pub struct Team {
+    book: Arc<SharedBook>,
+    /// A connection of its own: it waits for news.
+    link: Link,
+    envelope: Envelope,
+}
+
+impl Team {
+    /// `link` is used by nothing else.
+    #[must_use]
+    pub fn new(book: Arc<SharedBook>, link: Link, envelope: Envelope) -> Self {
+        Self {
+            book,
+            link,
+            envelope,
+        }
+    }
+
+    /// The book.
+    #[must_use]
+    pub fn book(&self) -> &Arc<SharedBook> {
+        &self.book
+    }
+
+    fn me(&self) -> &str {
+        &self.book.place().instance
+    }
+
+    /// Gives a sign of life and looks at the state.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn beat(&self, lease: Duration) -> Result<Beat, RedisError> {
+        let seen = self.link.seen();
+        let keys = [self.book.key("instances"), self.book.key("epoch")];
+        let micros = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+        let args = [
+            self.me().as_bytes().to_vec(),
+            micros.to_string().into_bytes(),
+        ];
+        let reply = BEAT.run(&self.link, &[&keys[0], &keys[1]], &args).await?;
+        // The book's connection and this one may end at different processes while a failover is under way.
+        let same = self.book.link().seen().run == seen.run && self.link.seen() == seen;
+        if !same {
+            return Err(RedisError::Protocol(
+                "the two connections end at different processes",
+            ));
+        }
+        let reply = reply.list();
+        let marker = reply.get(1).and_then(Reply::text).unwrap_or_default();
+        let mut parts = marker.split(':');
+        let (word, name, run) = (parts.next(), parts.next(), parts.next());
+        let name = name.unwrap_or_default().to_owned();
+        let epoch = match (word, run) {
+            (Some("ready"), Some(run)) if run == seen.run => Epoch::Ready(name),
+            (Some("build"), Some(run)) if run == seen.run => Epoch::Build(name),
+            _ => Epoch::None,
+        };
+        let dead = reply.get(2).map(Reply::list).unwrap_or_default();
+        Ok(Beat {
+            now: reply.first().and_then(Reply::whole).unwrap_or(0),
+            epoch,
+            marker,
+            dead: dead.iter().filter_map(Reply::text).collect(),
+            connection: seen.connection,
+        })
+    }
+
+    /// Where the feed ends now.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn end_of_feed(&self) -> Result<String, RedisError> {
+        let last = Command::new("XREVRANGE")
+            .arg(self.book.key("feed"))
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg("1");
+        let reply = self.link.one(last).await?;
+        let id = reply
+            .list()
+            .first()
+            .and_then(|entry| entry.list().first()?.text());
+        Ok(id.unwrap_or_else(|| "0-0".to_owned()))
+    }
+
+    /// Waits a moment for messages after `last`, which moves on. What is no message of ours is left out and counted.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn news(&self, last: &mut String) -> Result<(Vec<Vec<u8>>, usize), RedisError> {
+        let feed = self.book.key("feed");
+        let read = Command::new("XREAD")
+            .arg("COUNT")
+            .arg("500")
+            .arg("BLOCK")
+            .number(i64::try_from(LOOK.as_millis()).unwrap_or(200))
+            .arg("STREAMS")
+            .arg(&feed)
+            .arg(&*last);
+        let within = LOOK + Duration::from_millis(500);
+        let reply = one(self.link.send_within(vec![read], within).await?)?;
+        let (mut messages, mut foreign) = (Vec::new(), 0);
+        for stream in reply.list() {
+            for entry in stream.list().get(1).map(Reply::list).unwrap_or_default() {
+                if let Some(id) = entry.list().first().and_then(Reply::text) {
+                    *last = id;
+                }
+                let fields = entry.list().get(1).map(Reply::list).unwrap_or_default();
+                let sealed = fields.get(1).and_then(Reply::bytes);
+                match sealed.and_then(|sealed| self.envelope.open(&feed, sealed)) {
+                    Some(message) => messages.push(message),
+                    None => foreign += 1,
+                }
+            }
+        }
+        Ok((messages, foreign))
+    }
+
+    /// Sends a message to everybody, this process included.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn tell(&self, message: &[u8]) -> Result<(), RedisError> {
+        let feed = self.book.key("feed");
+        let sealed = self
+            .envelope
+            .seal(&feed, message)
+            .ok_or(RedisError::Protocol("a message could not be sealed"))?;
+        let add = Command::new("XADD")
+            .arg(&feed)
+            .arg("MAXLEN")
+            .arg("~")
+            .number(KEPT)
+            .arg("*")
+            .arg("m")
+            .arg(sealed);
+        self.book.link().one(add).await.map(drop)
+    }
+
+    /// Tries to become the one who builds a state; gives the marker while it is built.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn lead(&self, name: &str) -> Result<Option<String>, RedisError> {
+        let run = self.book.link().seen().run;
+        let lock = Command::new("SET")
+            .arg(self.book.key("lead"))
+            .arg(self.me())
+            .arg("NX")
+            .arg("PX")
+            .number(i64::try_from(BUILDING.as_millis()).unwrap_or(30_000));
+        if self.book.link().one(lock).await? == Reply::Nil {
+            return Ok(None);
+        }
+        let marker = format!("build:{name}:{run}");
+        let set = Command::new("SET").arg(self.book.key("epoch")).arg(&marker);
+        self.book.link().one(set).await?;
+        Ok(Some(marker))
+    }
+
+    /// Ends to be the one who builds. `from` becomes `to` unless somebody else has changed it; true when it has.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn built(&self, from: &str, to: &str) -> Result<bool, RedisError> {
+        let (epoch, lead) = (self.book.key("epoch"), self.book.key("lead"));
+        let args = [from.as_bytes().to_vec(), to.as_bytes().to_vec()];
+        let done = SWAP.run(self.book.link(), &[&epoch], &args).await?;
+        let args = [self.me().as_bytes().to_vec(), Vec::new()];
+        SWAP.run(self.book.link(), &[&lead], &args).await?;
+        Ok(done.whole() == Some(1))
+    }
+
+    /// Hands in what this process holds, for the state that is built.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn hand_in(&self, name: &str, held: &[(String, Vec<u8>)]) -> Result<(), RedisError> {
+        let key = self.book.key(&format!("{name}:in"));
+        for piece in held.chunks(500) {
+            let mut set = Command::new("HSET").arg(&key);
+            for (id, packed) in piece {
+                set = set.arg(format!("{id} {}", self.me())).arg(packed);
+            }
+            self.book.link().one(set).await?;
+        }
+        Ok(())
+    }
+
+    /// What was handed in for a state: id, instance, what is held.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn handed_in(
+        &self,
+        name: &str,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, RedisError> {
+        let key = self.book.key(&format!("{name}:in"));
+        let all = self
+            .book
+            .link()
+            .one(Command::new("HGETALL").arg(key))
+            .await?;
+        let held = all
+            .list()
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .filter_map(|[field, packed]| {
+                let field = field.text()?;
+                let (id, instance) = field.split_once(' ')?;
+                Some((id.to_owned(), instance.to_owned(), packed.bytes()?.to_vec()))
+            });
+        Ok(held.collect())
+    }
+
+    /// Ids that are held for an instance.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn held(&self, name: &str, instance: &str) -> Result<Vec<String>, RedisError> {
+        let key = self.book.key(&format!("{name}:r:{instance}"));
+        let ids = self.book.link().one(Command::new("HKEYS").arg(key)).await?;
+        Ok(ids.list().iter().filter_map(Reply::text).collect())
+    }
+
+    /// Forgets an instance that holds nothing any more.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn forget(&self, instance: &str) -> Result<(), RedisError> {
+        let rem = Command::new("ZREM")
+            .arg(self.book.key("instances"))
+            .arg(instance);
+        self.book.link().one(rem).await.map(drop)
+    }
+
+    /// How many processes live.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn count(&self) -> Result<i64, RedisError> {
+        let card = Command::new("ZCARD").arg(self.book.key("instances"));
+        Ok(self.book.link().one(card).await?.whole().unwrap_or(0))
+    }
+
+    /// Removes what is left of other states than the named one.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn clean(&self, name: &str) -> Result<(), RedisError> {
+        let keep = self.book.key(&format!("{name}:"));
+        let fixed = ["epoch", "instances", "feed", "lead"].map(|name| self.book.key(name));
+        let mut cursor = "0".to_owned();
+        loop {
+            let scan = Command::new("SCAN")
+                .arg(&cursor)
+                .arg("MATCH")
+                .arg(format!("{}*", self.book.key("")))
+                .arg("COUNT")
+                .arg("1000");
+            let reply = self.book.link().one(scan).await?;
+            let keys = reply.list().get(1).map(Reply::list).unwrap_or_default();
+            let old = keys
+                .iter()
+                .filter_map(Reply::text)
+                .filter(|key| !key.starts_with(&keep) && !fixed.contains(key));
+            let mut unlink = Command::new("UNLINK");
+            let mut any = false;
+            for key in old {
+                unlink = unlink.arg(key);
+                any = true;
+            }
+            if any {
+                self.book.link().one(unlink).await?;
+            }
+            cursor = reply
+                .list()
+                .first()
+                .and_then(Reply::text)
+                .unwrap_or_default();
+            if cursor == "0" || cursor.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
