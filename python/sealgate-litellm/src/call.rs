@@ -22,7 +22,7 @@ pub(crate) struct Call {
     /// The whole prompt, of which only the hash is kept.
     pub(crate) prompt: Option<Value>,
     pub(crate) message_count: u64,
-    /// The last message of the user.
+    /// The last message of the user; every input where each is one of its own, as in embeddings.
     pub(crate) request: String,
     pub(crate) started: Timestamp,
     pub(crate) duration_ms: u64,
@@ -63,11 +63,16 @@ impl Call {
         let started = instant(event.start).unwrap_or(now);
         let ended = instant(event.end).unwrap_or(started);
         let micros = ended.micros().saturating_sub(started.micros()).max(0);
+        let call_type = named(kwargs, intern!(py, "call_type"), "completion");
+        let several = has_inputs(&call_type);
         let mut call = Call {
             model: named(kwargs, intern!(py, "model"), "unknown"),
-            call_type: named(kwargs, intern!(py, "call_type"), "completion"),
+            call_type,
             message_count: prompt.as_ref().map_or(0, count),
-            request: prompt.as_ref().map(user_text).unwrap_or_default(),
+            request: prompt
+                .as_ref()
+                .map(|prompt| user_text(prompt, several))
+                .unwrap_or_default(),
             prompt: prompt.as_ref().map(value::value),
             started,
             duration_ms: u64::try_from(micros / 1000).unwrap_or(0),
@@ -248,19 +253,35 @@ fn count(prompt: &Bound<'_, PyAny>) -> u64 {
         .map_or_else(|_| items(prompt).len() as u64, |_| 1)
 }
 
-/// The last message with role `user`; a prompt that is text, or a list of texts, is that text.
-fn user_text(prompt: &Bound<'_, PyAny>) -> String {
+/// Whether the call takes a list of inputs, none of which follows from another. LiteLLM passes each as a message of the user.
+fn has_inputs(call_type: &str) -> bool {
+    ["embedding", "text_completion", "moderation"]
+        .iter()
+        .any(|kind| call_type.contains(kind))
+}
+
+/// The last message with role `user`, or all of them, in order, when there are `several`; a prompt that is text, or a list
+/// of texts, is that text.
+fn user_text(prompt: &Bound<'_, PyAny>, several: bool) -> String {
     let py = prompt.py();
     if let Ok(string) = prompt.cast::<PyString>() {
         return string.to_string_lossy().into_owned();
     }
     let messages = items(prompt);
-    for message in messages.iter().rev() {
-        let role = field(message, intern!(py, "role"));
-        if role.is_some_and(|role| text(&role) == "user") {
-            let content = field(message, intern!(py, "content"));
-            return content.map(|content| parts(&content)).unwrap_or_default();
-        }
+    let said = |message: &Bound<'_, PyAny>| {
+        let content = field(message, intern!(py, "content"));
+        content.map(|content| parts(&content)).unwrap_or_default()
+    };
+    let mut of_user = messages.iter().filter(|message| {
+        field(message, intern!(py, "role")).is_some_and(|role| text(&role) == "user")
+    });
+    if let Some(last) = of_user.next_back() {
+        let before: Vec<String> = if several {
+            of_user.map(said).collect()
+        } else {
+            Vec::new()
+        };
+        return [before, vec![said(last)]].concat().join("\n");
     }
     let texts = messages
         .iter()

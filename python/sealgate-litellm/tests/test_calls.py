@@ -136,7 +136,7 @@ class Records(unittest.TestCase):
         records = {record["reasoning"]["selected_option"] + record["trigger"]["request"][:12]: record for record in self.home.records()}
         self.assertEqual(len(records), made)
         self.home.verify(made)
-        embedding = records["embeddingb"]
+        embedding = records["embeddinga\nb"]
         # The mock answers with one vector whatever is asked.
         self.assertEqual(embedding["outcome"]["result"], "[1 items]")
         self.assertEqual(records["text_completionSay hi"]["outcome"]["result"], "hi")
