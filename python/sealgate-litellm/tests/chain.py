@@ -13,6 +13,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 CAPSULE = os.environ.get("CAPSULE_BIN") or str(ROOT / "target/debug/capsule")
+# Interpreter whose LiteLLM is tested; the reference tool needs a newer one than the package does.
+PYTHON = os.environ.get("SEALGATE_LOGGER_PYTHON") or sys.executable
 REFERENCE = str(pathlib.Path(sys.executable).parent / "capsule")
 
 
@@ -35,7 +37,7 @@ class Home:
 
     def run(self, scenario, **more):
         """Runs a scenario; returns how many calls it made, and the process."""
-        done = subprocess.run([sys.executable, str(HERE / "scenarios.py"), scenario], env=self.environment(**more),
+        done = subprocess.run([PYTHON, str(HERE / "scenarios.py"), scenario], env=self.environment(**more),
                               capture_output=True, text=True, timeout=240, check=False)
         lines = done.stdout.split()
         if not lines or not lines[-1].isdigit():

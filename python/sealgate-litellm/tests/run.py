@@ -3,7 +3,8 @@
     python run.py [PATTERN]
 
 PATTERN is a part of a test's dotted name. Needs the package, the packages of requirements.txt and, named by CAPSULE_BIN
-or built as target/debug/capsule, our own verifier. Tests on PostgreSQL are named and left out where it is not installed.
+or built as target/debug/capsule, our own verifier. SEALGATE_LOGGER_PYTHON names another interpreter, with the package and
+LiteLLM, in which the calls are made. Tests on PostgreSQL are named and left out where it is not installed.
 """
 
 import pathlib

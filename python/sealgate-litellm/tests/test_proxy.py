@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 import unittest
 
@@ -32,7 +31,7 @@ class Proxy:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log = open(home.folder / "proxy.log", "w+", encoding="utf-8")
-        command = [sys.executable, "-c", "from litellm import run_server; run_server()", "--config", str(home.folder / "config.yaml"),
+        command = [chain.PYTHON, "-c", "from litellm import run_server; run_server()", "--config", str(home.folder / "config.yaml"),
                    "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=home.folder, env=home.environment(), stdout=self.log, stderr=subprocess.STDOUT)
 
