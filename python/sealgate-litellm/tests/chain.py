@@ -35,9 +35,9 @@ class Home:
             "PYTHONDONTWRITEBYTECODE": "1", "OPENAI_API_KEY": "sk-not-a-real-key",
         } | more
 
-    def run(self, scenario, **more):
+    def run(self, scenario, python=PYTHON, **more):
         """Runs a scenario; returns how many calls it made, and the process."""
-        done = subprocess.run([PYTHON, str(HERE / "scenarios.py"), scenario], env=self.environment(**more),
+        done = subprocess.run([python, str(HERE / "scenarios.py"), scenario], env=self.environment(**more),
                               capture_output=True, text=True, timeout=240, check=False)
         lines = done.stdout.split()
         if not lines or not lines[-1].isdigit():

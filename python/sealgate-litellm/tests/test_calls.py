@@ -114,7 +114,7 @@ class Records(unittest.TestCase):
         self.home.verify(1, database)
 
     def test_objects_of_the_reference_package(self):
-        self.home.run("reference_objects")
+        self.home.run("reference_objects", python=sys.executable)
         self.assertEqual(self.home.records()[0]["type"], "tool")
         self.home.verify(1)
 
