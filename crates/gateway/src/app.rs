@@ -12,6 +12,7 @@ use policy::Slots;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::content::Contents;
 use crate::digest::DigestKey;
 use crate::error::Error;
 use crate::guardrails::Checks;
@@ -62,6 +63,8 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) ledger_info: LedgerInfo,
     pub(crate) digests: Arc<DigestKey>,
+    /// What is kept of calls' texts.
+    pub(crate) contents: Arc<Contents>,
     pub(crate) upstream: Upstream,
     pub(crate) slots: Arc<Slots>,
     /// Requests and wrong keys by address.
@@ -88,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) ledger_info: LedgerInfo,
     pub(crate) digests: Arc<DigestKey>,
+    pub(crate) contents: Arc<Contents>,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access: Arc<AccessLog>,
@@ -110,6 +114,7 @@ impl App {
             ledger: parts.ledger,
             ledger_info: parts.ledger_info,
             digests: parts.digests,
+            contents: parts.contents,
             upstream: parts.upstream,
             metrics: parts.metrics,
             access: parts.access,

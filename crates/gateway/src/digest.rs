@@ -41,6 +41,8 @@ pub enum Purpose {
     Binding,
     /// The names of values that were masked and come back.
     Placeholder,
+    /// Whose content a call's is.
+    Subject,
 }
 
 impl Purpose {
@@ -60,6 +62,7 @@ impl Purpose {
             Self::Error => 9,
             Self::Binding => 10,
             Self::Placeholder => 11,
+            Self::Subject => 12,
         }
     }
 }
@@ -67,6 +70,13 @@ impl Purpose {
 /// A finished digest of 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Digest([u8; 32]);
+
+impl std::fmt::Debug for DigestKey {
+    /// Without the key.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "DigestKey({})", self.id)
+    }
+}
 
 impl DigestKey {
     /// Takes 32 random bytes. The id is public: the digest of the empty input, shortened.

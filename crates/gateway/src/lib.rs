@@ -5,6 +5,7 @@
 
 mod app;
 pub mod config;
+pub mod content;
 pub mod digest;
 mod dispatch;
 pub mod error;

@@ -10,7 +10,10 @@ use std::{
 use capsule::{PublicKey, SignError, Signer as _, Timestamp, keyring::Keyring};
 use zeroize::Zeroizing;
 
-use crate::{anchor::FileAnchor, disk, reader::Reader, signer::FastSigner};
+use crate::{
+    anchor::FileAnchor, content::ContentKeys, disk, reader::Reader, signer::FastSigner,
+    sqlite::SqliteKeyTable,
+};
 
 /// Names in the directory. The first two are the reference's.
 const KEY: &str = "key";
@@ -21,6 +24,9 @@ const HEIR: &str = "key.next";
 const CHECKPOINT_KEY: &str = "checkpoint.key";
 const DIGEST_KEY: &str = "digest.key";
 const CHECKPOINT: &str = "checkpoint";
+/// The key that wraps content keys, and the table that holds them.
+const CONTENT_KEY: &str = "content.key";
+const CONTENT_KEYS: &str = "content-keys";
 
 /// How far from the end of the chain a rotation record is looked for: only other writers come after it.
 const RECENT: u64 = 1_024;
@@ -72,6 +78,9 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The table of content keys is not as it must be.
+    #[error(transparent)]
+    Content(#[from] crate::content::KeysError),
     /// The records could not be read.
     #[error(transparent)]
     Records(#[from] crate::reader::ReadError),
@@ -191,6 +200,33 @@ impl DataDir {
     /// When its file is not acceptable.
     pub fn digest_key(&self) -> Result<Secret, KeyError> {
         self.secret(DIGEST_KEY)
+    }
+
+    /// The keys of content. The table is made with its key when it is first needed; a table without its key file is
+    /// refused, since a new key would open nothing in it.
+    ///
+    /// # Errors
+    /// When key or table are not acceptable.
+    pub fn content_keys(&self) -> Result<ContentKeys, KeyError> {
+        let (path, table) = (self.root.join(CONTENT_KEY), self.root.join(CONTENT_KEYS));
+        let there = |path: &Path| {
+            path.try_exists().map_err(|source| KeyError::Io {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        if !there(&path)? {
+            if there(&table)? {
+                return Err(KeyError::Missing(path));
+            }
+            disk::create_private(&path, random()?.as_slice())
+                .map_err(|source| KeyError::Io { path, source })?;
+        }
+        let key = self.secret(CONTENT_KEY)?;
+        Ok(ContentKeys::new(
+            Box::new(SqliteKeyTable::open(table)?),
+            key,
+        ))
     }
 
     /// The keys that sealed before the present one, by the keyring.

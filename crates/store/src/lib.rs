@@ -2,6 +2,8 @@
 
 pub mod anchor;
 pub mod change;
+pub mod content;
+mod content_rows;
 mod disk;
 pub mod identity;
 pub mod keys;

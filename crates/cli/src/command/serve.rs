@@ -146,6 +146,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         clock,
         identity: opened.identity,
         sharing: None,
+        content: opened.content,
     };
     let runtime = runtime().context("starting the runtime")?;
     runtime.block_on(serve_until_signal(

@@ -117,6 +117,7 @@ impl Plan {
             clock,
             identity: opened.identity,
             sharing: None,
+            content: opened.content,
         };
         Ok((serve::start(setup).await?, recovered))
     }

@@ -1,8 +1,9 @@
 //! `config check --checklist`: the twenty points of the usual hardening checklist, judged by what the configuration says.
 
 use super::Config;
+use super::content::ContentMode;
 use super::problems::Severity;
-use super::sealgate::{ContentMode, MasterKeyUse};
+use super::sealgate::MasterKeyUse;
 
 /// What can be said about a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +50,7 @@ pub fn checklist(config: &Config) -> Vec<Point> {
         ("authentication", authentication(config)),
         ("network", network(config)),
         ("data", data(config)),
-        ("compliance", compliance()),
+        ("compliance", compliance(config)),
         ("monitoring", monitoring(config)),
     ];
     let points = groups.into_iter().flat_map(|(group, points)| {
@@ -202,6 +203,10 @@ fn data(config: &Config) -> [Judged; 4] {
                 "database encryption",
                 "the ledger holds digests, no content; whether its volume is encrypted cannot be seen from here",
             ),
+            ContentMode::Masked | ContentMode::Encrypted => pass(
+                "database encryption",
+                "content is encrypted for its subject; keep `content.key` and `content-keys` apart from the database and its backups",
+            ),
             ContentMode::Full => warn(
                 "database encryption",
                 "records hold prompts and answers in clear: encrypt the volume of the data directory, or use content mode hash",
@@ -231,16 +236,32 @@ fn data(config: &Config) -> [Judged; 4] {
     ]
 }
 
-fn compliance() -> [Judged; 4] {
+fn compliance(config: &Config) -> [Judged; 4] {
     [
         pass(
             "audit log",
             "every call is sealed; sealgate verify checks the ledger",
         ),
-        warn(
-            "retention",
-            "records are kept for ever; deleting them is not built",
-        ),
+        match (config.content.retention, config.content_mode.is_sealed()) {
+            (Some(run), true) => pass(
+                "retention",
+                format!(
+                    "content lives {} days; records and commitments stay",
+                    run.keep.as_secs() / 86_400
+                ),
+            ),
+            (_, false) if config.content_mode == ContentMode::Hash => {
+                pass("retention", "no content is kept")
+            }
+            (Some(_), false) => warn(
+                "retention",
+                "content in clear stands in the records and stays: use content mode masked or encrypted",
+            ),
+            (None, _) => warn(
+                "retention",
+                "content is kept for ever: set general_settings.maximum_spend_logs_retention_period",
+            ),
+        },
         outside("agreements with providers", "cannot be seen from here"),
         outside("privacy notice", "cannot be seen from here"),
     ]

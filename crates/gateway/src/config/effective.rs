@@ -33,6 +33,11 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     let dir = config.data_dir.as_ref().map(|dir| dir.display());
     out.add("data_dir", optional(dir));
     out.word("content_mode", config.content_mode);
+    let subject = format!("{:?}", config.content.subject);
+    out.add("content_subject", subject);
+    let retention = config.content.retention.as_ref();
+    let keep = retention.map(|run| format!("{:?} every {:?}", run.keep, run.interval));
+    out.add("retention", optional(keep));
     out.add("domain", &config.domain);
     out.add("seal_before_answer", config.seal_before_answer);
     out.add("strict_fields", config.strict_fields);

@@ -7,6 +7,7 @@
 mod budgets;
 mod callbacks;
 mod checklist;
+mod content;
 mod deployment;
 mod effective;
 mod egress;
@@ -41,6 +42,7 @@ use policy::{Authenticator, Router, Secret};
 pub use budgets::Budgets;
 pub use callbacks::{Callback, CallbackKind};
 pub use checklist::{Point, Verdict, checklist, checklist_text};
+pub use content::{ContentMode, ContentSettings, RetentionSettings, SubjectOf};
 pub use egress::{AddressClass, Egress, classify};
 pub use env::{Env, MapEnv, ProcessEnv};
 pub use files::{Disk, Files, MapFiles};
@@ -50,9 +52,7 @@ pub use limits::Limits;
 pub use models::{Deployment, EntraClient, Mode, UpstreamModel};
 pub use problems::{KeyState, Note, Place, Problem, Rejected, Severity};
 pub use render::{check_json, check_passes, check_text, start_lines};
-pub use sealgate::{
-    ContentMode, InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention,
-};
+pub use sealgate::{InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention};
 pub use tls::TlsFiles;
 pub use url::{BaseUrl, Host, UrlError};
 pub use words::{BlockedWord, WordAction, Words};
@@ -93,8 +93,10 @@ pub struct Config {
     pub callbacks: Vec<Callback>,
     /// What happens to calls that select a check that is not built.
     pub inactive_checks: InactiveChecks,
-    /// What a record keeps of a call's content.
+    /// What is kept of a call's content.
     pub content_mode: ContentMode,
+    /// Whose it is and how long it lives.
+    pub content: ContentSettings,
     /// The domain written to every record; at most 50 characters.
     pub domain: String,
     /// Where ledger and keys are; the command line may say otherwise.
@@ -325,6 +327,7 @@ fn build(
         callbacks,
         inactive_checks: own.inactive_checks,
         content_mode: own.content_mode,
+        content: own.content,
         domain: own.domain,
         data_dir: overrides.data_dir.clone().or(own.data_dir),
         seal_before_answer: own.seal_before_answer,

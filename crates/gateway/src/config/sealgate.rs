@@ -2,20 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::content::{self, ContentMode, ContentSettings};
 use super::egress::Egress;
 use super::env::Variables;
-use super::problems::{KeyState, Report, Severity};
+use super::problems::{Report, Severity};
 use super::reader::Section;
 use super::states::Table;
-
-/// What a record keeps of a call's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ContentMode {
-    /// Keyed digests only.
-    Hash,
-    /// Everything, in clear.
-    Full,
-}
 
 /// What happens to calls that select a check that is not built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +63,7 @@ pub enum MasterKeyUse {
 pub(super) struct Sealgate {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) content_mode: ContentMode,
+    pub(super) content: ContentSettings,
     pub(super) domain: String,
     pub(super) seal_before_answer: bool,
     pub(super) strict_fields: bool,
@@ -142,7 +135,8 @@ pub(super) fn read(
     ];
     Sealgate {
         data_dir: data_dir(&section, folder, variables, report),
-        content_mode: content_mode(root, &section, report),
+        content_mode: content::mode(root, &section, report),
+        content: content::read(&section, &root.section("general_settings", report), report),
         domain: domain(&section, report),
         seal_before_answer: section.flag("seal_before_answer", report).unwrap_or(false),
         strict_fields: section.flag("strict_fields", report).unwrap_or(false),
@@ -193,41 +187,4 @@ fn domain(section: &Section<'_>, report: &mut Report) -> String {
         return "chat".to_owned();
     }
     domain.to_owned()
-}
-
-/// `content_mode`, unless a LiteLLM setting asks for less: what hides content wins.
-fn content_mode(root: &Section<'_>, section: &Section<'_>, report: &mut Report) -> ContentMode {
-    let (place, path) = (
-        section.place_of("content_mode"),
-        section.path_of("content_mode"),
-    );
-    let mode = match section.text("content_mode", report) {
-        None | Some("hash") => ContentMode::Hash,
-        Some("full") => {
-            let message = "records hold prompts and answers in clear";
-            report.note(Severity::Warning, &place, &path, message);
-            ContentMode::Full
-        }
-        Some("masked" | "encrypted") => {
-            let message = "this content mode is not built; write hash or full";
-            report.problem(&place, &path, message);
-            ContentMode::Hash
-        }
-        Some(_) => {
-            report.problem(&place, &path, "expected one of hash, full");
-            ContentMode::Hash
-        }
-    };
-    for name in ["general_settings", "litellm_settings"] {
-        let settings = root.section(name, report);
-        for key in ["redact_messages_in_logs", "turn_off_message_logging"] {
-            let on = settings.get(key).is_some() && settings.flag(key, report) == Some(true);
-            if on && mode == ContentMode::Full {
-                let message = format!("`{}` wins: content mode hash", settings.path_of(key));
-                report.state(&place, &path, KeyState::AcceptedInactive, message);
-                return ContentMode::Hash;
-            }
-        }
-    }
-    mode
 }

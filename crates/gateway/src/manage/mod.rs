@@ -5,6 +5,7 @@
 
 mod audit;
 mod body;
+mod content;
 mod error;
 mod keys;
 mod mint;
@@ -265,6 +266,10 @@ async fn handle(call: &Call<'_>) -> Result<Value, ManageError> {
         M::GlobalSpendReset => spend::reset(call),
         M::Audit => audit::list(call).await,
         M::AuditOne => audit::one(call).await,
+        M::ContentErase => content::erase(call).await,
+        M::ContentRead => content::read(call).await,
+        M::ContentOne => content::one(call).await,
+        M::ContentRetention => content::retention(call).await,
         _ => others::handle(call).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::identity::{Entity, Kind, Manage, Need, Role, TeamPart, UserPart};
+use policy::identity::{Entity, Kind, Need, Role, TeamPart, UserPart};
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Fields};
@@ -242,8 +242,8 @@ pub(super) async fn update(call: &Call<'_>) -> Result<Value, ManageError> {
 
 /// `POST /user/delete`: the user, its keys, its memberships, in one change that begins with the user.
 ///
-/// `DELETE /user/delete` of published guides promises that rows of spend are made anonymous; that is not built, and a route
-/// that says so without doing it would be a false promise.
+/// Then the erasure that `DELETE /user/delete` of published guides promises: rows of spend lose the name, the archive and the
+/// audit log what they said about the account, and the content of its calls ends with its key. The answer says what was done.
 pub(super) async fn delete(call: &Call<'_>) -> Result<Value, ManageError> {
     let editor = call.editor().await;
     let mut fields = Fields::of(&call.body);
@@ -256,11 +256,6 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Value, ManageError> {
         .collect();
     if ids.is_empty() {
         return Err(ManageError::missing("user_ids"));
-    }
-    if call.route.id == Manage::UserDelete && call.route.method == policy::Method::Delete {
-        return Err(ManageError::Forbidden(
-            "erasing a user from rows of spend is not built; POST /user/delete removes the account, its keys and memberships and keeps spend".to_owned(),
-        ));
     }
     let users = ids
         .iter()
@@ -298,7 +293,18 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Value, ManageError> {
         }
     }
     editor.commit(edits).await?;
-    let shown: Vec<Map<String, Value>> = users.iter().map(|row| show::row(call.app, row)).collect();
+    // The account is gone; what was kept of its calls, and its name in rows, go too, each under a record of its own.
+    let mut erasures = Vec::with_capacity(users.len());
+    for user in &users {
+        let done = super::content::erased(call, &user.tenant, Some("user"), &user.id, true).await?;
+        erasures.push(done);
+    }
+    let shown = users.iter().zip(erasures).map(|(row, erasure)| {
+        let mut shown = show::row(call.app, row);
+        shown.insert("erasure".to_owned(), erasure);
+        shown
+    });
+    let shown: Vec<Map<String, Value>> = shown.collect();
     Ok(json!(shown))
 }
 

@@ -77,16 +77,14 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
             .map_err(|error| untranslated(&error)),
         None => Ok(body),
     });
-    let full = snapshot.config.content_mode == ContentMode::Full;
+    let keeps = call
+        .facts()
+        .is_some_and(|facts| facts.mode != ContentMode::Hash);
     let result = match body {
         Err(error) => Err(Failure::Error(error)),
         Ok(body) => {
-            let channels = Channels::new(
-                call.app().digests.clone(),
-                &selected,
-                Delivery::Buffered,
-                full,
-            );
+            let channels =
+                Channels::new(call.digests().clone(), &selected, Delivery::Buffered, keeps);
             let ids = stored::ids(&request, &call);
             match call.facts_mut() {
                 Some(facts) => {
@@ -103,7 +101,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     };
     match result {
         Ok(body) => {
-            let digest = call.app().digests.digest("", Purpose::Response, &body);
+            let digest = call.digests().digest("", Purpose::Response, &body);
             let mut response = reply::json(StatusCode::OK, body.clone());
             if let Some(facts) = call.facts_mut() {
                 facts.response_digest = Some(digest);

@@ -9,6 +9,7 @@ use super::inspect::Request;
 use super::reserve::Held;
 use super::settle;
 use crate::app::App;
+use crate::digest::DigestKey;
 use crate::error::Error;
 
 /// A call with a durable intent and held reservations. Only [`super::open`] makes one.
@@ -48,6 +49,12 @@ impl Call {
 
     pub(crate) fn app(&self) -> &Arc<App> {
         &self.app
+    }
+
+    /// The digests of the call's texts.
+    pub(crate) fn digests(&self) -> &Arc<DigestKey> {
+        self.facts()
+            .map_or(&self.app.digests, |facts| &facts.digests)
     }
 
     /// The facts; `None` only after [`Call::finish`], which consumes the guard.

@@ -16,6 +16,9 @@ use crate::guardrails::row::{self, Row, Seen};
 use crate::guardrails::select::Restoring;
 use crate::guardrails::{Check, Local, Place, Refused, Selected, TextKind};
 
+/// Bytes of an answer that are kept for the record; a record holds fewer characters than that.
+const MOST_KEPT: usize = 16_384;
+
 /// A check refused the answer.
 #[derive(Debug)]
 pub(crate) struct Blocked {
@@ -32,7 +35,7 @@ pub(crate) struct Channels {
     restoring: Option<Restoring>,
     delivery: Delivery,
     channels: Vec<ChannelState>,
-    /// Text kept for the record in content mode `full`; `None` in the other modes.
+    /// Text kept for the record, as far as it is needed; `None` in content mode `hash`.
     text: Option<String>,
     /// Texts kept for the services that are asked about the answer; `None` when none is.
     asked: Option<Vec<Asked>>,
@@ -82,12 +85,12 @@ impl ChannelState {
 }
 
 impl Channels {
-    /// `full`: keep the text of the `text` channels for the record.
+    /// `keeps`: keep the text of the `text` channels for the record.
     pub(crate) fn new(
         digests: Arc<DigestKey>,
         selected: &Selected,
         delivery: Delivery,
-        full: bool,
+        keeps: bool,
     ) -> Self {
         let looks = |check: &&Arc<Check>| check.on_answer() && check.local().is_some();
         // Nothing was masked: nothing can come back.
@@ -99,7 +102,7 @@ impl Channels {
             digests,
             delivery,
             channels: Vec::new(),
-            text: full.then(String::new),
+            text: keeps.then(String::new),
             asked: selected.remote(true).next().map(|_| Vec::new()),
         }
     }
@@ -228,7 +231,9 @@ impl Channels {
     }
 
     fn keep(kept: &mut Option<String>, channel: Channel, text: &str) {
-        if let (Some(kept), Channel::Text) = (kept, channel) {
+        if let (Some(kept), Channel::Text) = (kept, channel)
+            && kept.len() < MOST_KEPT
+        {
             kept.push_str(text);
         }
     }

@@ -62,6 +62,11 @@ impl Edited {
         edits.apply(doc)
     }
 
+    /// True when a check changed a text.
+    pub(crate) fn has_texts(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// True when nothing was changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty() && self.1.is_none()

@@ -75,7 +75,7 @@ impl Events {
             provider: call.facts().map_or("", |facts| {
                 spoken_name(&facts.destination.deployment.provider)
             }),
-            response: call.app().digests.begin("", Purpose::Response),
+            response: call.digests().begin("", Purpose::Response),
             delivered_bytes: 0,
             finish_reasons: Vec::new(),
             tools: Vec::new(),

@@ -9,8 +9,9 @@ use llm::usage::Usage;
 use super::coverage::Entry;
 use super::reserve::Billing;
 use crate::app::Snapshot;
-use crate::config::Deployment;
-use crate::digest::Digest;
+use crate::config::{ContentMode, Deployment};
+use crate::content::Keys;
+use crate::digest::{Digest, DigestKey};
 use crate::routing::Way;
 
 /// Where a call goes, decided at admission and again after each failed attempt.
@@ -100,11 +101,13 @@ pub(crate) struct Timings {
     pub(crate) first_byte: u64,
 }
 
-/// Text kept in content mode `full` only.
+/// Text kept by the content mode; empty in mode `hash`.
 #[derive(Default)]
 pub(crate) struct Content {
     pub(crate) request: String,
     pub(crate) answer: String,
+    /// User, session and trace as the client named them, in the sealed modes.
+    pub(crate) labels: [Option<String>; 3],
 }
 
 /// What a call used and where the numbers come from.
@@ -159,6 +162,14 @@ pub(crate) struct Facts {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) timings: Timings,
     pub(crate) content: Content,
+    /// What is kept of this call: the configured mode, or less where the call asks for it.
+    pub(crate) mode: ContentMode,
+    /// What the call wishes of analytics.
+    pub(crate) analytics: Option<bool>,
+    /// Keys of its content, in the sealed modes.
+    pub(crate) keys: Option<Arc<Keys>>,
+    /// The digests of its texts: under the subject's key where there is one, so that they end with it.
+    pub(crate) digests: Arc<DigestKey>,
     /// Members that were left out because the provider does not know them.
     pub(crate) dropped_params: Vec<String>,
     /// Names of settings that let something pass for this call.

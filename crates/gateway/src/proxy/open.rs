@@ -12,7 +12,8 @@ use super::inspect::Request;
 use super::reserve::{Billing, Reserved};
 use crate::app::{App, Snapshot};
 use crate::config::{ContentMode, PromptHash};
-use crate::digest::Purpose;
+use crate::content::{Keys, Subject, Wish, subject_id};
+use crate::digest::{DigestKey, Purpose};
 use crate::error::Error;
 use crate::guardrails::remote::{Ask, Asked, Permit};
 use crate::guardrails::{Check, Selected};
@@ -77,6 +78,7 @@ pub(crate) async fn open(
         billing,
         id,
     } = reserved;
+    let keeping = keeping(app, snapshot, headers, &admitted).await?;
     let payload = super::recover::payload(&admitted, &held, &billing, route);
     let opening = app.ledger.open(
         settle,
@@ -87,7 +89,9 @@ pub(crate) async fn open(
         },
     );
     // The commit runs on its own thread now; the checks run here.
-    let mut facts = facts(app, snapshot, route, headers, id, &admitted, billing);
+    let mut facts = facts(
+        app, snapshot, route, headers, id, &admitted, billing, keeping,
+    );
     let scope = (
         admitted.caller.tenant(),
         facts.labels.session.as_deref().unwrap_or(&facts.key_id),
@@ -97,7 +101,7 @@ pub(crate) async fn open(
     admitted.selected.prepare(&app.digests, scope, texts);
     let checks = check::check_request(
         snapshot,
-        &app.digests,
+        &facts.digests,
         &admitted.request,
         &admitted.selected,
     );
@@ -123,6 +127,9 @@ pub(crate) async fn open(
     facts.not_inspected = not_inspected;
     facts.opened_switches = opened_switches;
     facts.destination = admitted.destination;
+    if facts.mode == ContentMode::Masked {
+        facts.content.request = left(snapshot, &admitted.request, &edited, facts.content.request);
+    }
     let call = Call::new(app.clone(), opened, held, facts);
     let edited = edited.and_then(|edited| match call.is_held() {
         true => Ok(edited),
@@ -148,6 +155,10 @@ pub(crate) async fn open(
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one value of each stage; a struct would only rename them"
+)]
 fn facts(
     app: &App,
     snapshot: &Arc<Snapshot>,
@@ -156,6 +167,7 @@ fn facts(
     id: Id,
     admitted: &super::admit::Admitted,
     billing: Billing,
+    keeping: Keeping,
 ) -> Facts {
     let request = &admitted.request;
     let label = |text: &str| {
@@ -204,9 +216,11 @@ fn facts(
             session: session.map(label),
             trace: header("x-litellm-trace-id").map(label),
         },
-        request_digest: app.digests.digest("", Purpose::Request, &request.received),
+        request_digest: keeping
+            .digests
+            .digest("", Purpose::Request, &request.received),
         request_bytes: request.received.len() as u64,
-        prompt_hash: prompt_hash(app, snapshot, request.body.as_ref()),
+        prompt_hash: prompt_hash(&keeping.digests, snapshot, request.body.as_ref()),
         sent_digest: None,
         sent_text_digest: None,
         response_digest: None,
@@ -225,7 +239,15 @@ fn facts(
             inspected: u64::try_from(request.started.elapsed().as_micros()).unwrap_or(0),
             ..Timings::default()
         },
-        content: content(snapshot, request.body.as_ref()),
+        content: content(
+            keeping.mode,
+            request.body.as_ref(),
+            [session, header("x-litellm-trace-id")],
+        ),
+        mode: keeping.mode,
+        analytics: keeping.analytics,
+        keys: keeping.keys,
+        digests: keeping.digests,
         dropped_params: Vec::new(),
         opened_switches: Vec::new(),
     }
@@ -237,20 +259,97 @@ fn bound_agent(caller: &policy::auth::Caller) -> Option<Box<str>> {
     key.agents.first().cloned()
 }
 
-fn content(snapshot: &Snapshot, body: &dyn llm::protocol::Request) -> Content {
-    let request = match snapshot.config.content_mode {
-        ContentMode::Full => body.last_user_text(),
-        _ => None,
+/// What is kept of a call, decided before anything of it is digested.
+struct Keeping {
+    mode: ContentMode,
+    analytics: Option<bool>,
+    keys: Option<Arc<Keys>>,
+    digests: Arc<DigestKey>,
+}
+
+/// The mode, the wish of the call, and the keys of its subject.
+///
+/// # Errors
+/// [`Error::AuditUnavailable`] when content is to be kept and there are no keys for it.
+async fn keeping(
+    app: &App,
+    snapshot: &Snapshot,
+    headers: &http::HeaderMap,
+    admitted: &super::admit::Admitted,
+) -> Result<Keeping, Error> {
+    let (request, caller) = (&admitted.request, admitted.caller.principal());
+    let wish = Wish::read(headers, request.body.as_ref());
+    let mode = wish.mode(snapshot.config.content_mode);
+    let keys = if mode.is_sealed() {
+        let subject = Subject::of(
+            &snapshot.config.content.subject,
+            caller,
+            request.body.as_ref(),
+        );
+        let id = subject_id(&app.digests, caller.tenant(), subject.kind, &subject.name);
+        let keys = app.contents.keeper.keys(id, request.arrival.micros());
+        Some(keys.await.map_err(|_| Error::AuditUnavailable)?)
+    } else {
+        None
     };
+    let digests = keys
+        .as_ref()
+        .map_or_else(|| app.digests.clone(), |keys| keys.digests.clone());
+    Ok(Keeping {
+        mode,
+        analytics: wish.analytics,
+        keys,
+        digests,
+    })
+}
+
+/// The text of the request that is kept, and the client's labels in the sealed modes.
+fn content(
+    mode: ContentMode,
+    body: &dyn llm::protocol::Request,
+    labels: [Option<&str>; 2],
+) -> Content {
+    if mode == ContentMode::Hash {
+        return Content::default();
+    }
+    let request = body.last_user_text();
+    let [session, trace] = labels.map(|label| label.map(str::to_owned));
     Content {
         request: request.map_or_else(String::new, std::borrow::Cow::into_owned),
         answer: String::new(),
+        labels: match mode.is_sealed() {
+            true => [
+                body.user().map(std::borrow::Cow::into_owned),
+                session,
+                trace,
+            ],
+            false => [None, None, None],
+        },
+    }
+}
+
+/// The last user message as the checks left it; nothing of a request that they refused.
+fn left(
+    snapshot: &Snapshot,
+    request: &Request,
+    edited: &Result<Edited, Error>,
+    original: String,
+) -> String {
+    match edited {
+        Err(_) => String::new(),
+        Ok(edited) if !edited.has_texts() => original,
+        Ok(edited) => edited
+            .apply(request.body.doc())
+            .ok()
+            .and_then(|body| llm::protocol::request(request.protocol, body, &snapshot.scan).ok())
+            .and_then(|body| body.last_user_text().map(std::borrow::Cow::into_owned))
+            .unwrap_or_default(),
     }
 }
 
 /// Digest of the canonical prompt as the client sent it: keyed, or the reference's plain SHA3-256 by setting.
 fn prompt_hash(
-    app: &App,
+    digests: &DigestKey,
     snapshot: &Snapshot,
     body: &dyn llm::protocol::Request,
 ) -> Option<String> {
@@ -258,7 +357,7 @@ fn prompt_hash(
     let mut canonical = Vec::with_capacity(node.raw().len());
     super::canonical::write(node, &mut canonical)?;
     Some(match snapshot.config.prompt_hash {
-        PromptHash::Keyed => app.digests.digest("", Purpose::Prompt, &canonical).hex(),
+        PromptHash::Keyed => digests.digest("", Purpose::Prompt, &canonical).hex(),
         PromptHash::Reference => capsule::Hash::of(&canonical).hex(),
     })
 }

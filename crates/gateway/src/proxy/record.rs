@@ -1,7 +1,8 @@
 //! What goes into a record: one call becomes one capsule.
 //!
-//! In content mode `hash` nothing here is text of a client, a provider or a user: ids, numbers, configured names and keyed
-//! digests only. Mode `full` adds the last user message and the answer's text in clear.
+//! Nothing here is text of a client, a provider or a user: ids, numbers, configured names and keyed digests only. The modes
+//! `masked` and `encrypted` add a commitment to what is kept beside the record. Only mode `full` adds the last user message
+//! and the answer's text in clear.
 
 use capsule::json::{Object, Value};
 use capsule::{
@@ -12,6 +13,7 @@ use capsule::{
 use super::facts::{AskedTool, End, Facts, UsageSource};
 use crate::app::LedgerInfo;
 use crate::config::ContentMode;
+use crate::content::Kept;
 use crate::digest::{DigestKey, Purpose};
 use policy::Cost;
 
@@ -24,7 +26,7 @@ pub(crate) fn build(
     end: &End,
     cost: &Cost,
     ledger: &LedgerInfo,
-    digests: &DigestKey,
+    kept: Option<&Kept>,
     number: u64,
 ) -> Capsule {
     let duration_micros = facts.elapsed();
@@ -34,16 +36,16 @@ pub(crate) fn build(
         domain: facts.snapshot.config.domain.clone(),
         parent_id: None,
         trigger: trigger(facts),
-        context: context(facts, cost, ledger, number),
+        context: context(facts, cost, ledger, kept, number),
         reasoning: reasoning(facts),
         authority: authority(facts, end),
-        execution: execution(facts, end, cost, digests, duration_micros),
+        execution: execution(facts, end, cost, &facts.digests, duration_micros),
         outcome: outcome(facts, end, cost, duration_micros),
     }
 }
 
 fn is_full(facts: &Facts) -> bool {
-    facts.snapshot.config.content_mode == ContentMode::Full
+    facts.mode == ContentMode::Full
 }
 
 /// A model name for the record: under a wildcard group the name is partly the client's own words, so the group stands for
@@ -71,12 +73,27 @@ fn trigger(facts: &Facts) -> Trigger {
     }
 }
 
-fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Context {
+fn context(
+    facts: &Facts,
+    cost: &Cost,
+    ledger: &LedgerInfo,
+    kept: Option<&Kept>,
+    number: u64,
+) -> Context {
     let mut env = Object::with_capacity(24);
     // Inserted in sorted order: the object appends without searching.
+    if let Some(analytics) = facts.analytics {
+        env.insert("analytics", analytics);
+    }
     env.insert("boot", ledger.boot.as_ref());
     env.insert("call_type", facts.call_type);
     env.insert("config_digest", facts.snapshot.digest_hex.as_ref());
+    if let Some(kept) = kept {
+        let mut content = Object::with_capacity(2);
+        content.insert("digest", kept.content.commitment().hex());
+        content.insert("mode", kept.mode.as_str());
+        env.insert("content", content);
+    }
     env.insert("cost_source", super::settle::source(cost).as_str());
     let mut delivered = Object::new();
     for (choice, channel, digest) in &facts.delivered {
@@ -84,7 +101,7 @@ fn context(facts: &Facts, cost: &Cost, ledger: &LedgerInfo, number: u64) -> Cont
     }
     env.insert("delivered_text_digest", delivered);
     env.insert("deployment", facts.destination.deployment.id.as_str());
-    env.insert("digest_key", ledger.digest_key.as_ref());
+    env.insert("digest_key", facts.digests.id());
     env.insert("intent", number);
     env.insert("key_id", facts.key_id.as_ref());
     env.insert("ledger", ledger.id.as_ref());

@@ -13,6 +13,7 @@ use super::facts::{End, Facts, UsageSource, Wasted};
 use super::record;
 use super::reserve::Held;
 use crate::app::App;
+use crate::content;
 use crate::observe::access::{Debug, Line};
 use crate::observe::metrics::{ModelLabels, RequestLabels};
 use crate::routing;
@@ -92,17 +93,22 @@ pub(crate) fn settle(app: &App, open: OpenCall, end: &End, status: u16) -> Optio
     if held.alone {
         facts.opened_switches.push("limits_alone");
     }
+    let kept = content::keep(&app.contents.masker, &facts);
     let capsule = record::build(
         &facts,
         end,
         &cost,
         &app.ledger_info,
-        &app.digests,
+        kept.as_ref(),
         opened.number(),
     );
-    let spend = spend(&facts, end, &cost);
+    let spend = spend(&facts, end, &cost).encode();
+    let attachment = match &kept {
+        Some(kept) => kept.content.attach(&spend),
+        None => spend,
+    };
     let receipt = match Draft::new(&capsule) {
-        Ok(draft) => Some(opened.settle(draft, Some(spend.encode()))),
+        Ok(draft) => Some(opened.settle(draft, Some(attachment))),
         Err(error) => {
             // Dropping `opened` seals the call as unknown: accounted for, without the record we could not build.
             tracing::error!(%error, id = %facts.id, "a record could not be built");

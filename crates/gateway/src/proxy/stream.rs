@@ -63,13 +63,10 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
             (Input::Provider(response.into_body()), relayed)
         }
     };
-    let full = snapshot.config.content_mode == ContentMode::Full;
-    let channels = Channels::new(
-        call.app().digests.clone(),
-        &selected,
-        Delivery::Windowed,
-        full,
-    );
+    let keeps = call
+        .facts()
+        .is_some_and(|facts| facts.mode != ContentMode::Hash);
+    let channels = Channels::new(call.digests().clone(), &selected, Delivery::Windowed, keeps);
     let protocol = protocol::stream(
         request.protocol,
         StreamOptions {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ledger::{Clock, Ledger, LedgerError, Options, Recovery, Signers};
+use store::content::Retention;
 use store::keys::{DataDir, KeyError};
 use store::reader::{ReadError, Reader};
 use store::sqlite::{OpenError, Settings, SqliteJournal};
@@ -42,6 +43,8 @@ pub struct Opened {
     pub digest_key: [u8; 32],
     /// Keys, teams, users and spend.
     pub identity: Seed,
+    /// Keys of content.
+    pub content: crate::content::Seed,
 }
 
 /// Creates directory, keys and ledger, with an ML-DSA-65 key on demand. Fails when there is a ledger already.
@@ -114,15 +117,39 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         Box::new(data.anchor()),
         options,
     )?;
+    let reader = Reader::open(data.database())?;
     Ok(Opened {
         ledger,
         recovery,
         digest_key: *data.digest_key()?,
+        content: content(&data, &reader)?,
         identity: Seed {
-            rows: Reader::open(data.database())?.entities()?,
+            rows: reader.entities()?,
             database: Some(data.database()),
         },
     })
+}
+
+/// The keys of content, without those that a crash kept an erasure or a run of retention from destroying.
+fn content(data: &DataDir, reader: &Reader) -> Result<crate::content::Seed, DataError> {
+    let mut keys = data.content_keys()?;
+    let mut retention = reader.retention()?;
+    let unfinished = KeyError::from;
+    for (subject, key) in reader.erased()? {
+        keys.destroy_subject(&subject, &key).map_err(unfinished)?;
+    }
+    if let Some(run) = &retention {
+        keys.destroy_hours(run.floor).map_err(unfinished)?;
+    }
+    keys.scrub().map_err(unfinished)?;
+    if retention.is_none() {
+        // No run yet: the newest content says what time it was at least.
+        retention = reader.newest_hour()?.map(|hour| Retention {
+            floor: i64::MIN,
+            believed: hour.saturating_add(1).saturating_mul(3_600_000_000),
+        });
+    }
+    Ok(crate::content::Seed { keys, retention })
 }
 
 fn signers(data: &DataDir, post_quantum: bool) -> Result<Signers, KeyError> {

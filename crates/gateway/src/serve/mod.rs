@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::{App, LedgerInfo, Parts, Snapshot};
 use crate::config::Config;
+use crate::content::Contents;
 use crate::digest::DigestKey;
 use crate::dispatch;
 use crate::guardrails::{BuildError, Checks};
@@ -58,6 +59,8 @@ pub struct Setup {
     pub identity: Seed,
     /// The other processes that limits are shared with, if any.
     pub sharing: Option<Sharing>,
+    /// Keys of content.
+    pub content: crate::content::Seed,
 }
 
 /// A valid configuration that cannot be put to work.
@@ -127,6 +130,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         clock,
         identity,
         sharing,
+        content,
     } = setup;
     let digests = Arc::new(DigestKey::new(&digest_key));
     let replicas = sharing.and_then(|sharing| {
@@ -142,6 +146,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         replicas.clone(),
     )
     .map_err(StartError::Identity)?;
+    let contents = Contents::start(content, clock.now().micros()).map_err(StartError::Thread)?;
     let ledger_info = ledger_info(&ledger, &digests, &config);
     tokio::spawn(ledger.courier().run());
     let listener = bind(config.listen).await?;
@@ -176,6 +181,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         ledger,
         ledger_info,
         digests,
+        contents,
         upstream,
         metrics: Arc::new(Metrics::new()),
         access: Arc::new(access),
@@ -302,10 +308,10 @@ pub(crate) fn snapshot(
     })
 }
 
-/// A thread that seals the counts of refusals once a second.
+/// A thread that once a second seals the counts of refusals and looks whether content has ended.
 fn ticker(app: &Arc<App>) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinHandle<()>)> {
     let (ticking, ended) = std::sync::mpsc::channel::<()>();
-    let app = app.clone();
+    let (app, runtime) = (app.clone(), tokio::runtime::Handle::current());
     let thread = std::thread::Builder::new()
         .name("ticker".into())
         .spawn(move || {
@@ -314,9 +320,21 @@ fn ticker(app: &Arc<App>) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinH
                 go_on = ended.recv_timeout(Duration::from_secs(1))
                     == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
                 app.refusals.flush(&app);
+                if go_on {
+                    retention(&app, &runtime);
+                }
             }
         })?;
     Ok((ticking, thread))
+}
+
+/// Ends content that is old enough, when that is due.
+fn retention(app: &App, runtime: &tokio::runtime::Handle) {
+    let settings = app.snapshot().config.content.retention;
+    let due = settings.is_some_and(|run| app.contents.clockwork.is_due(run.interval));
+    if due && let Err(error) = runtime.block_on(crate::content::retain(app, "gateway", false)) {
+        tracing::error!(%error, "a run of retention failed; the next one tries again");
+    }
 }
 
 impl Running {

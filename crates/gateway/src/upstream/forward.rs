@@ -135,7 +135,7 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
         ..
     } = unanswered;
     let upstream = call.app().upstream.clone();
-    let digests = call.app().digests.clone();
+    let digests = call.digests().clone();
     let first = call.facts().is_none_or(|facts| facts.attempts.is_empty());
     if !first {
         call.retarget(request).await?;

@@ -61,7 +61,7 @@ async fn one_call_has_one_record_that_says_what_happened() {
     for text in ["customer-7", "s-1", "hello sealed world"] {
         assert!(
             !document.to_string().contains(text),
-            "mode `hash` holds no `{text}`"
+            "a record holds no `{text}`"
         );
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod checks;
+mod content;
 mod crowd;
 mod deferred;
 mod errors;

@@ -51,6 +51,10 @@ pub enum Need {
     SpendGlobal,
     /// Read the audit trail.
     AuditRead,
+    /// Read what calls said, where it is kept.
+    ContentRead,
+    /// Erase what is kept of a person, and end what is old.
+    ContentErase,
     /// Only the master key.
     MasterOnly,
 }
@@ -129,6 +133,10 @@ pub enum Manage {
     GlobalSpendReset,
     Audit,
     AuditOne,
+    ContentErase,
+    ContentRead,
+    ContentOne,
+    ContentRetention,
 }
 
 /// One management route.
@@ -327,6 +335,15 @@ pub const MANAGE_ROUTES: &[ManageRoute] = {
         ),
         row(M::Audit, Get, "/audit", N::AuditRead),
         row(M::AuditOne, Get, "/audit/{id}", N::AuditRead),
+        row(M::ContentErase, Post, "/content/erase", N::ContentErase),
+        row(M::ContentRead, Post, "/content/read", N::ContentRead),
+        row(
+            M::ContentRetention,
+            Post,
+            "/content/retention",
+            N::ContentErase,
+        ),
+        row(M::ContentOne, Get, "/content/{id}", N::ContentRead),
     ]
 };
 
@@ -374,6 +391,7 @@ impl ManageRoute {
                 | Need::SpendRead
                 | Need::SpendGlobal
                 | Need::AuditRead
+                | Need::ContentRead
         )
     }
 }

@@ -20,7 +20,9 @@ fn kind(need: Need) -> Kind {
         N::BudgetRead | N::BudgetWrite => Kind::Budget,
         N::TagRead | N::TagWrite => Kind::Tag,
         N::TenantRead | N::TenantWrite => Kind::Tenant,
-        N::SpendGlobal | N::AuditRead | N::MasterOnly => Kind::Budget,
+        N::SpendGlobal | N::AuditRead | N::ContentRead | N::ContentErase | N::MasterOnly => {
+            Kind::Budget
+        }
     }
 }
 

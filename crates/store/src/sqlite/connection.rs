@@ -8,9 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 pub(super) const APPLICATION_ID: i64 = 0x5347_4c31;
 /// Layouts of the `sealgate_*` tables, each made from the one before. A step is never changed once it is released: what
 /// follows is a step of its own.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_identity.sql"),
+    include_str!("migrations/0003_content.sql"),
 ];
 /// The newest layout.
 const LAYOUT: i64 = MIGRATIONS.len() as i64;

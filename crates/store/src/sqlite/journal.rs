@@ -16,7 +16,12 @@ use super::{
     values::{Text, signed},
     wal::checkpoint,
 };
-use crate::{change::Change, disk, spend::Spend};
+use crate::{
+    change::Change,
+    content::{self, Erasure, Retention},
+    disk,
+    spend::Spend,
+};
 
 impl SqliteJournal {
     /// Chains of tenants need tables that this layout does not have.
@@ -234,6 +239,17 @@ impl Journal for SqliteJournal {
         if Change::is_change(attachment) {
             return self.apply_change(record, attachment);
         }
+        if Erasure::is_erasure(attachment) {
+            return self.apply_erasure(record, attachment);
+        }
+        if Retention::is_retention(attachment) {
+            return self.apply_retention(record, attachment);
+        }
+        let (content, attachment) = content::split(attachment)
+            .map_err(|error| error::item("content", error.to_string()))?;
+        if let Some(content) = content {
+            self.put_content(record, &content)?;
+        }
         let spend =
             Spend::decode(attachment).map_err(|error| error::item("spend", error.to_string()))?;
         // The columns in the order in which the migrations made them.
@@ -448,6 +464,8 @@ impl Journal for SqliteJournal {
         )?;
         self.execute("reset tree", "DELETE FROM sealgate_tiles", [])?;
         self.execute("reset tree", "DELETE FROM sealgate_checkpoint", [])?;
+        let sql = "DELETE FROM sealgate_content WHERE sequence > ?1";
+        self.execute("reset content", sql, [number(to.sequence)?])?;
         let sql = "DELETE FROM sealgate_spend WHERE sequence > ?1";
         self.execute("reset spend", sql, [number(to.sequence)?])
             .map(drop)

@@ -1,6 +1,8 @@
 //! The journal on SQLite: one file, write-ahead log, one sync per commit, one committer.
 
 mod connection;
+mod content;
+mod content_keys;
 mod entities;
 mod error;
 mod gate;
@@ -26,6 +28,7 @@ use ledger::journal::JournalError;
 use rusqlite::Connection;
 
 pub use connection::OpenError;
+pub use content_keys::SqliteKeyTable;
 use gate::Gate;
 use lease::Lease;
 pub(crate) use rows::{COLUMNS, id as read_id, read_intent, read_row};

@@ -303,13 +303,10 @@ fn hardening_redaction_starts_in_content_mode_hash() {
 }
 
 #[test]
-fn hardening_retention_starts_and_says_that_nothing_is_deleted() {
+fn hardening_retention_starts_and_content_ends_after_ninety_days() {
     let config = starts(fixture!("hardening-retention"), &environment(&[]));
-    assert!(noted(
-        &config,
-        "general_settings.log_retention_days",
-        "retention is not built"
-    ));
+    let run = config.content.retention.unwrap();
+    assert_eq!(run.keep.as_secs(), 90 * 86_400);
     assert!(noted(
         &config,
         "general_settings.store_model_in_db",

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::support::{environment, load_files, load_in, load_text, noted, where_of};
 use crate::config::{
-    ContentMode, InactiveChecks, LogLevel, MasterKeyUse, OpaqueParts, Overrides, PromptHash,
-    ProviderRetention,
+    ContentMode, ContentSettings, InactiveChecks, LogLevel, MasterKeyUse, OpaqueParts, Overrides,
+    PromptHash, ProviderRetention, SubjectOf,
 };
 
 #[test]
 fn defaults_are_closed() {
     let config = load_text("").unwrap();
-    assert_eq!(config.content_mode, ContentMode::Hash);
+    assert_eq!(config.content_mode, ContentMode::Masked);
+    assert_eq!(config.content, ContentSettings::default());
     assert_eq!(config.inactive_checks, InactiveChecks::Refuse);
     assert_eq!(config.opaque_parts, OpaqueParts::Block);
     assert_eq!(config.prompt_hash, PromptHash::Keyed);
@@ -53,8 +54,8 @@ fn an_unknown_key_of_our_own_section_stops_the_start() {
 }
 
 #[test]
-fn content_modes_that_are_not_built_stop_the_start() {
-    for mode in ["masked", "encrypted", "none", "[hash]"] {
+fn content_modes_and_what_hides_content() {
+    for mode in ["none", "[hash]"] {
         let text = format!("sealgate:\n  content_mode: {mode}\n");
         let rejected = load_text(&text).unwrap_err();
         assert_eq!(
@@ -63,9 +64,57 @@ fn content_modes_that_are_not_built_stop_the_start() {
             "{mode}"
         );
     }
+    for mode in ["hash", "masked", "encrypted", "full"] {
+        let text = format!("sealgate:\n  content_mode: {mode}\n");
+        assert_eq!(load_text(&text).unwrap().content_mode.as_str(), mode);
+        let redacted = format!("{text}litellm_settings:\n  turn_off_message_logging: true\n");
+        assert_eq!(
+            load_text(&redacted).unwrap().content_mode,
+            ContentMode::Hash
+        );
+    }
     let full = load_text("sealgate: {content_mode: full}").unwrap();
-    assert_eq!(full.content_mode, ContentMode::Full);
     assert!(noted(&full, "sealgate.content_mode", "in clear"));
+}
+
+#[test]
+fn retention_under_its_names() {
+    let keep = |settings: &str| {
+        let config = load_text(&format!("general_settings: {{{settings}}}")).unwrap();
+        let run = config.content.retention;
+        run.map(|run| (run.keep.as_secs(), run.interval.as_secs()))
+    };
+    assert_eq!(keep(""), None);
+    assert_eq!(keep("log_retention_days: 90"), Some((90 * 86_400, 86_400)));
+    let both = "log_retention_days: 90, maximum_spend_logs_retention_period: 30d, maximum_spend_logs_retention_interval: 1h";
+    assert_eq!(keep(both), Some((30 * 86_400, 3_600)));
+    for wrong in [
+        "log_retention_days: 0",
+        "log_retention_days: 99999",
+        "maximum_spend_logs_retention_period: soon",
+    ] {
+        assert!(
+            load_text(&format!("general_settings: {{{wrong}}}")).is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn the_subject_of_content() {
+    let subject = |text: &str| {
+        load_text(&format!("sealgate: {{content_subject: {text}}}"))
+            .map(|config| config.content.subject)
+            .ok()
+    };
+    assert_eq!(subject("key"), Some(SubjectOf::Key));
+    assert_eq!(
+        subject("metadata.patient"),
+        Some(SubjectOf::Metadata("patient".to_owned()))
+    );
+    for wrong in ["somebody", "metadata.", "[key]"] {
+        assert_eq!(subject(wrong), None, "{wrong}");
+    }
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl TestApp {
             clock: clock.clone(),
             identity: gateway::identity::Seed::default(),
             sharing: None,
+            content: gateway::content::Seed::default(),
         };
         let running = serve::start(setup)
             .await

@@ -114,7 +114,17 @@ pub(crate) fn spend_is_the_sum_of_the_records(contents: &Contents) {
             }
             continue;
         }
-        let spend = attachment.map(|bytes| Spend::decode(bytes).expect("a spend row"));
+        let spend = attachment.map(|bytes| {
+            let (content, spend) = store::content::split(bytes).expect("an attachment");
+            let said = &record.document["context"]["environment"]["content"]["digest"];
+            let commitment = content.map(|content| content.commitment().hex());
+            assert_eq!(
+                said.as_str(),
+                commitment.as_deref(),
+                "the record commits to its content"
+            );
+            Spend::decode(spend).expect("a spend row")
+        });
         assert_eq!(
             spend.is_some(),
             record.is_call(),
