@@ -49,6 +49,10 @@ enum Command {
         #[command(subcommand)]
         action: command::keys::Action,
     },
+    /// Erase what is kept of a person: its key is destroyed, names leave the rows of spend, the chain stays as it is.
+    Erase(command::content::Erase),
+    /// Read what calls said, where it is kept; the reading is sealed.
+    Content(command::content::Read),
     /// Verify the ledger of a data directory.
     Verify(command::verify::Args),
     /// Work on the ledger itself.
@@ -72,6 +76,8 @@ fn main() -> Exit {
         Some(Command::Completions(args)) => command::completions::run(&args),
         Some(Command::Guard { action }) => command::guard::run(&action),
         Some(Command::Keys { action }) => command::keys::run(&action),
+        Some(Command::Erase(args)) => command::content::erase(&args),
+        Some(Command::Content(args)) => command::content::read(&args),
         Some(Command::Verify(args)) => command::verify::run(&args),
         Some(Command::Ledger { action }) => command::ledger::run(&action),
     };

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         args.data_dir.display()
     ));
     say(
-        "the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database",
+        "the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database, and `content.key` with `content-keys` apart from both",
     );
     if !args.no_config {
         write_config(&args.config, args)?;
@@ -75,6 +75,8 @@ fn write_config(path: &Path, args: &Args) -> anyhow::Result<()> {
          general_settings:\n\
          \x20 # Better in the environment: master_key: os.environ/LITELLM_MASTER_KEY\n\
          \x20 master_key: sk-{key}\n\
+         \x20 # What calls said ends after this time; records and their commitments stay.\n\
+         \x20 maximum_spend_logs_retention_period: 90d\n\
          \n\
          sealgate:\n\
          \x20 data_dir: {data_dir}\n{post_quantum}"

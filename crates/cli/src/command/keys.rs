@@ -223,14 +223,14 @@ fn given(text: &str) -> anyhow::Result<String> {
 }
 
 /// A gateway with the key to ask it with.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     server: Server,
     key: String,
     gateway: &'a Gateway,
 }
 
 impl<'a> Asked<'a> {
-    fn new(gateway: &'a Gateway) -> anyhow::Result<Self> {
+    pub(super) fn new(gateway: &'a Gateway) -> anyhow::Result<Self> {
         let key = VARIABLES
             .iter()
             .filter_map(|name| std::env::var(name).ok())
@@ -250,7 +250,7 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let answer = client::post(self.server.address, path, &self.key, body, None);
         self.fine(answer)
     }
@@ -282,7 +282,11 @@ impl<'a> Asked<'a> {
         );
     }
 
-    fn told(&self, value: &Value, short: impl FnOnce(&Value) -> String) -> anyhow::Result<Exit> {
+    pub(super) fn told(
+        &self,
+        value: &Value,
+        short: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<Exit> {
         if self.gateway.json {
             say(&format!("{value:#}\n"))?;
         } else {

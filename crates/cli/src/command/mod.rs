@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod content;
 pub(crate) mod demo;
 pub(crate) mod guard;
 pub(crate) mod init;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod config;
+mod erasure;
 mod instance;
 mod proof;
 mod table;
@@ -106,6 +107,7 @@ async fn demonstrate(plan: &Plan, provider: &Journal, work: &Path) -> Result<Vec
 fn until_the_kill(plan: &Plan, provider: &Journal) -> Result<Vec<Made>> {
     let process = plan.spawn()?;
     let mut made = calls::all(&plan.target, provider)?;
+    made.push(erasure::erased(&plan.target)?);
     until("every record is committed", || {
         let metrics = client::get(plan.target.address, "/metrics", &plan.target.key);
         metrics.is_ok_and(|answer| {

@@ -9,6 +9,7 @@
     reason = "helpers of tests may state what must hold"
 )]
 
+mod content;
 mod files;
 mod full;
 mod ledger_on_sqlite;
