@@ -136,7 +136,7 @@ mod tests {
             assert_eq!(wish(text), expected, "{text}");
         }
         assert_eq!(wish(r#"{"user_consent":"nonsense"}"#), Wish::default());
-        assert_eq!(wish("7"), Wish::default());
+        assert_eq!(wish(r#"{"user_consent":7,"storage":[]}"#), Wish::default());
     }
 
     #[test]

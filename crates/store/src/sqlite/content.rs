@@ -31,9 +31,14 @@ impl SqliteJournal {
         let erasure = Erasure::decode(attachment)
             .map_err(|error| error::item("erasure", error.to_string()))?;
         let sequence = number(record.sequence())?;
-        // What is overwritten shall not lie about in free space.
+        self.securely(|| self.erase_rows(&erasure, sequence))
+    }
+
+    /// Overwrites what is deleted or changed meanwhile: it shall not lie about in free space. Deleting the intents of calls
+    /// needs no such care and would pay for it.
+    pub(super) fn securely(&self, change: impl FnOnce() -> Result<()>) -> Result<()> {
         self.execute_pragma("secure_delete", true)?;
-        let done = self.erase_rows(&erasure, sequence);
+        let done = change();
         self.execute_pragma("secure_delete", false)?;
         done
     }

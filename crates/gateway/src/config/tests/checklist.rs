@@ -55,7 +55,12 @@ fn what_the_configuration_says_decides() {
         ),
         (tls, "TLS", Pass),
         ("", "TLS", Pass),
-        ("", "database encryption", NotApplicable),
+        ("", "database encryption", Pass),
+        (
+            "sealgate:\n  content_mode: hash\n",
+            "database encryption",
+            NotApplicable,
+        ),
         (
             "sealgate:\n  content_mode: full\n",
             "database encryption",

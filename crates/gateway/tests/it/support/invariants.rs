@@ -9,6 +9,7 @@ use ledger::Checkpoint;
 use ledger::memory::Contents;
 use ledger::tree::{Edge, leaf_hash};
 use store::change::Change;
+use store::content::{Erasure, Retention};
 use store::spend::Spend;
 
 use super::evidence::{Record, records};
@@ -112,6 +113,15 @@ pub(crate) fn spend_is_the_sum_of_the_records(contents: &Contents) {
                     "the record holds the MAC of the row"
                 );
             }
+            continue;
+        }
+        if attachment
+            .is_some_and(|bytes| Erasure::is_erasure(bytes) || Retention::is_retention(bytes))
+        {
+            assert!(
+                ["erasure", "retention"]
+                    .contains(&record.environment("event").as_str().unwrap_or_default())
+            );
             continue;
         }
         let spend = attachment.map(|bytes| {
