@@ -83,6 +83,7 @@ impl Site {
             clock: self.clock.clone(),
             identity: opened.identity,
             content: opened.content,
+            sharing: None,
         };
         self.running = Some(serve::start(setup).await.expect("a start"));
     }

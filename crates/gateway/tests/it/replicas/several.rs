@@ -76,6 +76,7 @@ impl Several {
                 access_log: None,
                 clock,
                 identity: opened.identity,
+                content: gateway::content::Seed::default(),
                 sharing: Some(Sharing {
                     settings: several.redis.settings(),
                     ledger: "all".to_owned(),
