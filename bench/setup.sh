@@ -60,6 +60,20 @@ build_null_journal() {
         --target-dir "$target/bench-null-journal"
 }
 
+# another_gateway DIRECTORY: a gateway in Rust from crates.io, beside ours. It is built on request only
+# (SEALGATE_BENCH_RUST_PEER=1): that takes as long as Sealgate itself. Says whether it is there.
+another_gateway() {
+    local version=0.0.25
+    if [ -n "${SEALGATE_BENCH_RUST_PEER:-}" ] && [ "$(cat "$1/version" 2>/dev/null)" != "$version" ]; then
+        echo "building crabllm $version into $1" >&2
+        cargo install crabllm --version "$version" --locked --no-default-features --features hyper,rustls \
+            --root "$1" --target-dir "$target/bench-crabllm" >&2 && printf '%s' "$version" >"$1/version"
+    fi
+    [ -x "$1/bin/crabllm" ] && return
+    echo "crabllm is not installed: its rows are left out (SEALGATE_BENCH_RUST_PEER=1 builds it)" >&2
+    return 1
+}
+
 # finish_setup: stops with the list of what is missing.
 finish_setup() {
     [ ${#missing[@]} -eq 0 ] && return

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     SealgateLogged,
     /// Sealgate with the journal that keeps nothing; exists in the bench build only.
     NullJournal,
+    /// Another gateway in Rust, from crates.io. It relays and keeps no record.
+    Crabllm,
     LiteLlm,
     /// LiteLLM with a callback that seals each call through the reference package.
     LiteLlmSealed,
@@ -41,6 +43,7 @@ impl Kind {
             Self::Sealgate => "sealgate",
             Self::SealgateLogged => "sealgate, access log",
             Self::NullJournal => "sealgate, null journal",
+            Self::Crabllm => "crabllm, no record",
             Self::LiteLlm => "litellm",
             Self::LiteLlmSealed => "litellm + qp-capsule",
         }
@@ -57,6 +60,7 @@ impl Kind {
 pub(crate) struct Programs {
     pub(crate) sealgate: Option<PathBuf>,
     pub(crate) null_journal: Option<PathBuf>,
+    pub(crate) crabllm: Option<PathBuf>,
     /// Python environment with `litellm[proxy]` and `qp-capsule[storage]`.
     pub(crate) venv: Option<PathBuf>,
 }
@@ -101,6 +105,9 @@ impl Gateway {
             }),
             Kind::NullJournal => optional(&programs.null_journal, |program| {
                 sealgate(kind, program, mock, directory)
+            }),
+            Kind::Crabllm => optional(&programs.crabllm, |program| {
+                crabllm(program, mock, directory)
             }),
             Kind::LiteLlm | Kind::LiteLlmSealed => {
                 optional(&programs.venv, |venv| litellm(kind, venv, mock, directory))
@@ -220,6 +227,40 @@ pub(crate) fn sealgate(
         stream: address,
         service: Some(service),
         data: Some(data),
+        start,
+    })
+}
+
+/// Another gateway in Rust with the same model, the same keys and nothing else switched on.
+fn crabllm(program: &Path, mock: SocketAddr, directory: &Path) -> Result<Gateway> {
+    let address = free_address()?;
+    let config = directory.join("config.toml");
+    fs::write(
+        &config,
+        format!(
+            "listen = \"{address}\"\nopenapi = false\n\n[providers.openai]\nkind = \"openai\"\napi_key = \"{upstream}\"\n\
+             base_url = \"http://{mock}/v1\"\nmodels = [\"{model}\"]\n\n[[keys]]\nname = \"bench\"\nkey = \"{key}\"\n\
+             models = [\"*\"]\n",
+            model = payload::MODEL,
+            upstream = payload::UPSTREAM_KEY,
+            key = payload::CLIENT_KEY,
+        ),
+    )?;
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--config"])
+        .arg(&config)
+        .current_dir(directory)
+        .env("RUST_LOG", "error");
+    let name = Kind::Crabllm.name();
+    let mut service = Service::spawn(name, command, &directory.join("output.log"))?;
+    let start = service.wait_until_up(address, "/health", Duration::from_secs(20))?;
+    Ok(Gateway {
+        kind: Kind::Crabllm,
+        plain: address,
+        stream: address,
+        service: Some(service),
+        data: None,
         start,
     })
 }

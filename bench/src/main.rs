@@ -90,6 +90,9 @@ struct GatewayArgs {
     /// Sealgate built with the journal that keeps nothing
     #[arg(long)]
     null_journal: Option<PathBuf>,
+    /// crabllm, another gateway in Rust; without it its rows are left out
+    #[arg(long)]
+    crabllm: Option<PathBuf>,
     /// Python environment with LiteLLM and qp-capsule
     #[arg(long)]
     venv: Option<PathBuf>,
@@ -182,6 +185,7 @@ fn gateways_command(arguments: GatewayArgs) -> Result<bool> {
         programs: Programs {
             sealgate: arguments.sealgate.map(absolute).transpose()?,
             null_journal: arguments.null_journal.map(absolute).transpose()?,
+            crabllm: arguments.crabllm.map(absolute).transpose()?,
             venv: arguments.venv.map(absolute).transpose()?,
         },
         rounds: arguments.rounds.max(1),

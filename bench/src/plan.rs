@@ -98,10 +98,14 @@ pub(crate) fn scenarios(with_python: bool, only: Option<&str>) -> Vec<Scenario> 
         (Load::Paced, 32, false),
     ];
     rows.into_iter()
+        // Other gateways are in the rows that say most.
         .map(|(load, connections, python)| {
             let mut gateways = vec![Kind::Nginx, Kind::Sealgate, Kind::NullJournal];
             if (load, connections) == (Load::Small, 32) {
                 gateways.push(Kind::SealgateLogged);
+            }
+            if python {
+                gateways.push(Kind::Crabllm);
             }
             if load == Load::Paced {
                 gateways.insert(0, Kind::Direct);
