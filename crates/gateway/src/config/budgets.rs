@@ -1,5 +1,7 @@
 //! Budgets, rates and addresses: what `litellm_settings`, `general_settings`, `router_settings` and `sealgate` say about them.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use policy::MicroUsd;
 use policy::budget::{Calendar, Caps, Period, Rules, SpanError, TokenKind};
@@ -23,6 +25,8 @@ pub struct Budgets {
     pub rules: Rules,
     /// Limits of the whole gateway.
     pub global: Caps,
+    /// Budgets of providers, by their names in `litellm_params.model`.
+    pub providers: BTreeMap<String, Caps>,
     /// Proxies whose word about addresses counts.
     pub proxies: Vec<IpNet>,
     /// Whether it is asked for.
@@ -42,6 +46,7 @@ impl Default for Budgets {
             exceeded_status: 422,
             rules: Rules::default(),
             global: Caps::default(),
+            providers: BTreeMap::new(),
             proxies: Vec::new(),
             use_forwarded: false,
             scannable_keys: false,
@@ -95,6 +100,7 @@ pub(super) fn read(root: &Section<'_>, report: &mut Report) -> Budgets {
                 .unwrap_or_default(),
         },
         global: global(&litellm, &router, report),
+        providers: providers(&router, report),
         proxies: proxies(&general, report),
         use_forwarded: general.flag("use_x_forwarded_for", report).unwrap_or(false),
         scannable_keys: own.choice("key_format", &forms, report).unwrap_or(false),
@@ -157,6 +163,43 @@ fn global(litellm: &Section<'_>, router: &Section<'_>, report: &mut Report) -> C
         tpm_limit: router.whole("tpm_limit", 1, report),
         ..Caps::default()
     }
+}
+
+/// `provider_budget_config`: for each provider `budget_limit` and `time_period`, or what they are called elsewhere.
+fn providers(router: &Section<'_>, report: &mut Report) -> BTreeMap<String, Caps> {
+    const KEY: &str = "provider_budget_config";
+    let mut budgets = BTreeMap::new();
+    let listed = router.section(KEY, report);
+    for entry in listed.entries() {
+        let path = listed.path_of(&entry.key);
+        let section = Section::of(Some(&entry.value), path.clone(), &entry.place, report);
+        let either = |new: &'static str, old: &'static str| match section.get(new) {
+            Some(_) => new,
+            None => old,
+        };
+        for inner in section.entries() {
+            let known = [
+                "budget_limit",
+                "time_period",
+                "max_budget",
+                "budget_duration",
+            ];
+            if !known.contains(&inner.key.as_str()) {
+                let message = "expected budget_limit and time_period";
+                report.problem(&inner.place, &section.path_of(&inner.key), message);
+            }
+        }
+        let caps = Caps {
+            max_budget: money(&section, either("budget_limit", "max_budget"), report),
+            budget_duration: period(&section, either("time_period", "budget_duration"), report),
+            ..Caps::default()
+        };
+        if caps.max_budget.is_none() {
+            report.problem(&entry.place, &path, "budget_limit is missing");
+        }
+        budgets.insert(entry.key.clone(), caps);
+    }
+    budgets
 }
 
 /// An amount in USD.

@@ -107,15 +107,17 @@ pub(super) fn read(
 /// `routing_strategy`. One that is not built falls back to `simple-shuffle`, and that is said.
 fn strategy(router: &Section<'_>, report: &mut Report) -> Strategy {
     const KEY: &str = "routing_strategy";
-    const BUILT: [(&str, Strategy); 6] = [
+    const BUILT: [(&str, Strategy); 7] = [
         ("simple-shuffle", Strategy::SimpleShuffle),
         ("least-busy", Strategy::LeastBusy),
         ("latency-based-routing", Strategy::Latency),
         ("cost-based-routing", Strategy::Cost),
         ("usage-based-routing", Strategy::Usage),
         ("usage-based-routing-v2", Strategy::Usage),
+        // Budgets of providers hold with every strategy; this one says no more about the choice.
+        ("provider-budget-routing", Strategy::SimpleShuffle),
     ];
-    const OTHERS: [&str; 2] = ["provider-budget-routing", "auto-router"];
+    const OTHERS: [&str; 1] = ["auto-router"];
     let Some(name) = router.text(KEY, report) else {
         return Strategy::SimpleShuffle;
     };

@@ -145,6 +145,10 @@ pub(super) fn claims(
         .models
         .deployments()
         .find(|(_, deployment)| deployment.id == spent.deployment);
-    claims.extend(deployment.and_then(|(_, deployment)| super::of_deployment(deployment)));
+    claims.extend(
+        deployment
+            .into_iter()
+            .flat_map(|(_, deployment)| super::of_target(config, deployment)),
+    );
     claims
 }

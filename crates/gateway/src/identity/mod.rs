@@ -9,7 +9,7 @@ pub(crate) mod secret;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use policy::budget::{Book, Object, ObjectKind, Shelf};
+use policy::budget::{Ask, Book, Exceeded, Object, ObjectKind, Shelf};
 use policy::identity::{Claim, Directory, Entity, Kind, Principal};
 use store::change::EntityRow;
 use tokio::sync::watch;
@@ -147,8 +147,20 @@ impl Identity {
         }
         let tags: Vec<&str> = tags(caller).collect();
         claims.extend(self.directory.read().claims(caller, model, end_user, &tags));
-        claims.extend(of_deployment(deployment));
+        claims.extend(of_target(config, deployment));
         claims
+    }
+
+    /// The budget that has no room for a call at `now`: the deployment's, or its provider's.
+    pub(crate) fn over(
+        &self,
+        config: &Config,
+        deployment: &crate::config::Deployment,
+        now: i64,
+        ask: impl Fn() -> Ask,
+    ) -> Option<Exceeded> {
+        of_target(config, deployment)
+            .find_map(|claim| self.shelf.refuses(now, &claim.demand(), &ask()))
     }
 }
 
@@ -163,8 +175,25 @@ pub(crate) fn global(config: &Config) -> Claim {
     )
 }
 
+/// The claims of a deployment: of itself and of its provider, where they have budgets.
+pub(crate) fn of_target(
+    config: &Config,
+    deployment: &crate::config::Deployment,
+) -> impl Iterator<Item = Claim> {
+    of_deployment(deployment)
+        .into_iter()
+        .chain(of_provider(config, &deployment.provider))
+}
+
+/// The claim of a provider with a budget.
+fn of_provider(config: &Config, provider: &str) -> Option<Claim> {
+    let caps = config.budgets.providers.get(provider)?;
+    let object = Object::new(ObjectKind::Provider, provider);
+    Some(Claim::new(object, provider.to_owned(), 0, caps.clone()))
+}
+
 /// The claim of a deployment with a budget of its own.
-pub(crate) fn of_deployment(deployment: &crate::config::Deployment) -> Option<Claim> {
+fn of_deployment(deployment: &crate::config::Deployment) -> Option<Claim> {
     let caps = deployment.caps.as_deref()?;
     let object = Object::new(ObjectKind::Deployment, deployment.id.as_str());
     Some(Claim::new(

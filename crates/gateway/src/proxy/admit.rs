@@ -1,15 +1,17 @@
 //! Stage 3: may this caller do that, where does it go, and which checks does it select.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use llm::provider::Route;
 use llm::scan::{Kind, Node};
 use policy::Caller;
-use policy::identity::Principal;
+use policy::identity::{AccessError, Entity, Kind as Row, Principal, model_matches};
 
 use super::facts::Destination;
 use super::inspect::Request;
 use super::stored::{Stored, not_continued};
-use crate::app::Snapshot;
+use crate::app::{App, Snapshot};
 use crate::error::Error;
 use crate::guardrails::Selected;
 use crate::routing::{self, Permits, Selectors};
@@ -26,8 +28,9 @@ pub(crate) struct Admitted {
 /// checks, and those that narrow the way ([`Selectors`]).
 ///
 /// # Errors
-/// Unknown model, provider or check not available, unknown guardrail.
+/// Unknown model, provider or check not available, unknown guardrail; an end user who may not be served.
 pub(crate) fn admit(
+    app: &App,
     snapshot: &Snapshot,
     route_name: &'static str,
     headers: &HeaderMap,
@@ -41,15 +44,16 @@ pub(crate) fn admit(
         .model
         .take()
         .map(|model| principal.alias(&model).to_owned());
-    let allowed = allowed(snapshot, principal, &request)?;
+    let customer = customer(app, principal, &request)?;
+    let allowed = allowed(snapshot, principal, customer, &request)?;
     let mut named = guardrail_names(request.body.member("guardrails"))?;
     for row in [principal.key(), principal.team()].into_iter().flatten() {
         named.extend(row.guardrails.iter().map(ToString::to_string));
     }
     let selectors = Selectors::read(snapshot, &request, headers);
     let destination = match &request.stored {
-        Some(stored) => pinned(snapshot, route_name, &request, stored, selectors)?,
-        None => routing::begin(snapshot, route_name, &request, selectors, allowed)?,
+        Some(stored) => pinned(app, snapshot, route_name, &request, stored, selectors)?,
+        None => routing::begin(app, snapshot, route_name, &request, selectors, allowed)?,
     };
     if request.model.is_none() {
         // What was stored earlier is used with the rights of now.
@@ -72,36 +76,78 @@ pub(crate) fn admit(
     })
 }
 
-/// Which models the caller may use, for the choice and for every fallback; `None` for one who may use all.
+/// Which models the caller and its end user may use, for the choice and for every fallback; `None` where all may be used.
 ///
 /// # Errors
-/// 403 for a model that the caller may not use, neither by its name nor by its group's.
+/// 403 for a model that one of them may not use, neither by its name nor by its group's.
 fn allowed(
     snapshot: &Snapshot,
     principal: &Principal,
+    customer: Option<Arc<Entity>>,
     request: &Request,
 ) -> Result<Permits, Error> {
-    if principal.key().is_none() {
+    if principal.key().is_none() && customer.is_none() {
         return Ok(None);
     }
+    let may = {
+        let caller = principal.clone();
+        move |name: &str| {
+            caller.may_use(name)?;
+            match &customer {
+                Some(row) if !serves(row, name) => Err(AccessError::Model {
+                    object: "customer",
+                    model: name.chars().take(100).collect(),
+                }),
+                _ => Ok(()),
+            }
+        }
+    };
     let mut first: Option<String> = None;
     if let Some(model) = request.model.as_deref() {
         let group = snapshot.config.models.group_of(model);
-        let by_name = principal.may_use(model);
-        let by_group = group.is_some_and(|group| principal.may_use(group).is_ok());
+        let by_name = may(model);
+        let by_group = group.is_some_and(|group| may(group).is_ok());
         if !by_group {
             by_name?;
         }
         first = group.map(str::to_owned);
     }
-    let caller = principal.clone();
-    Ok(Some(std::sync::Arc::new(move |name: &str| {
-        first.as_deref() == Some(name) || caller.may_use(name).is_ok()
+    Ok(Some(Arc::new(move |name: &str| {
+        first.as_deref() == Some(name) || may(name).is_ok()
     })))
+}
+
+/// The row of the end user whom the caller names, where there is one that restricts.
+///
+/// # Errors
+/// 403 for an end user who is blocked.
+fn customer(
+    app: &App,
+    principal: &Principal,
+    request: &Request,
+) -> Result<Option<Arc<Entity>>, Error> {
+    let Some(user) = request.body.user() else {
+        return Ok(None);
+    };
+    let tables = app.identity.directory.read();
+    let Some(row) = tables.get(Row::Customer, principal.tenant(), &user) else {
+        return Ok(None);
+    };
+    if row.blocked || row.damaged {
+        return Err(Error::EndUserBlocked);
+    }
+    Ok(Some(row.clone()))
+}
+
+/// Whether an end user's calls may use a model.
+fn serves(customer: &Entity, model: &str) -> bool {
+    let mut patterns = customer.models.iter();
+    customer.models.is_empty() || patterns.any(|pattern| model_matches(pattern, model))
 }
 
 /// The deployment that holds what the request refers to; no other one can serve it.
 fn pinned(
+    app: &App,
     snapshot: &Snapshot,
     route: &'static str,
     request: &Request,
@@ -127,6 +173,7 @@ fn pinned(
         return Err(not_continued());
     }
     routing::begin_at(
+        app,
         snapshot,
         route,
         request,

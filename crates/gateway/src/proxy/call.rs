@@ -100,7 +100,11 @@ impl Call {
     /// When a budget has no room for it.
     pub(crate) async fn retarget(&mut self, request: &Request) -> Result<(), Error> {
         match self.open.as_deref_mut() {
-            Some(open) => open.held.retarget(&self.app, &open.facts, request).await,
+            Some(open) => {
+                let model = open.held.retarget(&self.app, &open.facts, request).await?;
+                open.facts.billing.model = model;
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -165,7 +165,8 @@ impl Events {
         }
         if let Some(facts) = call.facts_mut() {
             let usage = std::mem::replace(&mut change.usage, Ok(None));
-            if !matches!(usage, Ok(None)) {
+            // What is stored was paid when it was made.
+            if facts.billed && !matches!(usage, Ok(None)) {
                 note_usage(facts, usage);
             }
             if self.first_byte == 0 {

@@ -7,7 +7,7 @@ use capsule::Timestamp;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use hyper::body::Incoming;
-use llm::protocol::{Protocol, RequestError, RequestErrorKind};
+use llm::protocol::{Protocol, RequestError, RequestErrorKind, StoredRequest};
 use policy::Caller;
 
 use super::headers;
@@ -76,6 +76,10 @@ pub(crate) async fn inspect(
         query,
         body.as_ref(),
     )?;
+    let body = match &stored {
+        Some(stored) if protocol.is_stored() && stored.streams() => again(snapshot)?,
+        _ => body,
+    };
     let model = match (body.model(), protocol.is_stored()) {
         (_, true) => None,
         (Some(model), _) => Some(model.to_owned()),
@@ -92,6 +96,12 @@ pub(crate) async fn inspect(
         arrival: arrival.0,
         started: arrival.1,
     })
+}
+
+/// The request for a stored response that comes as a stream.
+fn again(snapshot: &Snapshot) -> Result<Box<dyn llm::protocol::Request>, Error> {
+    let request = StoredRequest::new(&snapshot.scan).map_err(|_| Error::Internal)?;
+    Ok(Box::new(request.streamed()))
 }
 
 /// Reads a body whole, within the limits of the configuration.

@@ -61,7 +61,7 @@ pub(crate) async fn run(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    let admitted = match admit::admit(&snapshot, name, &head.headers, caller, request) {
+    let admitted = match admit::admit(&app, &snapshot, name, &head.headers, caller, request) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(error),
     };

@@ -1,12 +1,12 @@
 //! What a call costs, and what it may cost at most.
 
 use policy::budget::Ask;
-use policy::price_table::{self, Listed};
+use policy::price_table;
 use policy::{Billed, Cost, CostSource, MicroUsd, Price};
 
 use super::facts::Destination;
 use super::inspect::Request;
-use crate::config::Budgets;
+use crate::config::{Budgets, Deployment};
 
 /// The prices that hold for a destination, and where they come from.
 pub(crate) struct Quote {
@@ -28,8 +28,16 @@ const FRAME_TOKENS: u64 = 64;
 
 /// The prices of a destination: its own, else the built-in list's, else the configured ceiling.
 pub(crate) fn quote(destination: &Destination, settings: &Budgets) -> Quote {
-    let deployment = &destination.deployment;
-    let listed = listed(destination);
+    quote_of(
+        &destination.deployment,
+        &destination.upstream_model,
+        settings,
+    )
+}
+
+/// As [`quote`], for a deployment that may be chosen.
+pub(crate) fn quote_of(deployment: &Deployment, model: &str, settings: &Budgets) -> Quote {
+    let listed = price_table::find(&deployment.provider, model);
     let most_output = deployment
         .max_output
         .or_else(|| listed.map(|row| row.most_output));
@@ -52,13 +60,6 @@ pub(crate) fn quote(destination: &Destination, settings: &Budgets) -> Quote {
         source,
         most_output,
     }
-}
-
-fn listed(destination: &Destination) -> Option<&'static Listed> {
-    price_table::find(
-        &destination.deployment.provider,
-        &destination.upstream_model,
-    )
 }
 
 impl Quote {
@@ -114,57 +115,88 @@ pub(crate) struct Expected {
     pub(crate) cap: Option<u64>,
 }
 
+/// What the cost of a call depends on besides prices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    bytes: u64,
+    /// Parts that are no text.
+    opaque: u64,
+    /// Whether the provider reads again what it stored.
+    continues: bool,
+    choices: u64,
+    /// Most output tokens that the request allows.
+    said: Option<u64>,
+    /// Whether the answer has output tokens: embeddings and moderations answer without.
+    speaks: bool,
+}
+
+impl Weight {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            bytes: request.received.len() as u64,
+            opaque: request.body.transcript().opaque.len() as u64,
+            continues: request.stored.is_some(),
+            choices: request.body.choices(),
+            said: request.body.max_output_tokens(),
+            speaks: request.protocol.streams(),
+        }
+    }
+}
+
 /// Weighs a request.
-///
-/// The ceiling counts each byte as a token and each part that is no text as [`OPAQUE_TOKENS`]; output is bounded by what the
-/// request says, by the model, or by a number that is then sent along. An estimate counts [`BYTES_PER_TOKEN`] bytes a token.
 pub(crate) fn expect(request: &Request, quote: &Quote, settings: &Budgets) -> Expected {
-    let bytes = request.received.len() as u64;
-    let opaque = request.body.transcript().opaque.len() as u64;
-    // A conversation that the provider keeps is read again, and nobody here knows how long it is.
-    let kept = if request.stored.is_some() {
-        STORED_TOKENS
-    } else {
-        0
-    };
-    let parts = opaque.saturating_mul(OPAQUE_TOKENS).saturating_add(kept);
-    let choices = request.body.choices();
-    let said = request.body.max_output_tokens();
-    let known = said.or(quote.most_output);
-    // Embeddings and moderations answer without tokens.
-    let speaks = request.protocol.streams();
-    let output = match (speaks, known) {
-        (false, _) => 0,
-        (true, Some(most)) => most,
-        (true, None) => settings.default_output,
-    };
-    let output = output.saturating_mul(choices);
-    let input = bytes.saturating_add(parts).saturating_add(FRAME_TOKENS);
-    let ceiling = quote.most(input, output);
-    let likely_in = (bytes / BYTES_PER_TOKEN).saturating_add(opaque.saturating_mul(1_000));
-    let likely_out = match (speaks, said) {
-        (false, _) => 0,
-        (true, Some(most)) => most.saturating_mul(choices),
-        (true, None) => settings.default_output.min(output),
-    };
-    let (input, output) = if settings.strict {
-        (input, output)
-    } else {
-        (likely_in, likely_out)
-    };
-    let money = if settings.strict {
-        ceiling
-    } else {
-        quote.most(input, output)
-    };
-    Expected {
-        ask: Ask {
-            money: money.unwrap_or(MicroUsd::ZERO),
-            // Limits of tokens are about what is likely: a byte is rarely a token.
-            input: likely_in,
-            output: likely_out,
-        },
-        ceiling,
-        cap: (settings.strict && speaks && known.is_none()).then_some(settings.default_output),
+    Weight::of(request).expect(quote, settings)
+}
+
+impl Weight {
+    /// The ceiling counts each byte as a token and each part that is no text as [`OPAQUE_TOKENS`]; output is bounded by what the
+    /// request says, by the model, or by a number that is then sent along. An estimate counts [`BYTES_PER_TOKEN`] bytes a token.
+    pub(crate) fn expect(&self, quote: &Quote, settings: &Budgets) -> Expected {
+        let Self {
+            bytes,
+            opaque,
+            choices,
+            said,
+            speaks,
+            ..
+        } = *self;
+        // A conversation that the provider keeps is read again, and nobody here knows how long it is.
+        let kept = if self.continues { STORED_TOKENS } else { 0 };
+        let parts = opaque.saturating_mul(OPAQUE_TOKENS).saturating_add(kept);
+        let known = said.or(quote.most_output);
+        let output = match (speaks, known) {
+            (false, _) => 0,
+            (true, Some(most)) => most,
+            (true, None) => settings.default_output,
+        };
+        let output = output.saturating_mul(choices);
+        let input = bytes.saturating_add(parts).saturating_add(FRAME_TOKENS);
+        let ceiling = quote.most(input, output);
+        let likely_in = (bytes / BYTES_PER_TOKEN).saturating_add(opaque.saturating_mul(1_000));
+        let likely_out = match (speaks, said) {
+            (false, _) => 0,
+            (true, Some(most)) => most.saturating_mul(choices),
+            (true, None) => settings.default_output.min(output),
+        };
+        let (input, output) = if settings.strict {
+            (input, output)
+        } else {
+            (likely_in, likely_out)
+        };
+        let money = if settings.strict {
+            ceiling
+        } else {
+            quote.most(input, output)
+        };
+        Expected {
+            ask: Ask {
+                money: money.unwrap_or(MicroUsd::ZERO),
+                // Limits of tokens are about what is likely: a byte is rarely a token.
+                input: likely_in,
+                output: likely_out,
+            },
+            ceiling,
+            cap: (settings.strict && speaks && known.is_none()).then_some(settings.default_output),
+        }
     }
 }

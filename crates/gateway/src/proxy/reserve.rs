@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use ledger::{Receipt, SettleSlot};
 use policy::budget::{Ask, Demand, Standing, Used};
-use policy::identity::{AccessError, Kind, Principal, model_matches};
+use policy::identity::{Claim, Principal};
 use policy::{MicroUsd, Slot};
 
 use super::admit::Admitted;
@@ -115,7 +115,8 @@ impl Held {
         }
     }
 
-    /// Holds what another attempt may cost, together with what failed ones did: another deployment has other prices.
+    /// Holds what another attempt may cost, together with what failed ones did: another deployment has other prices, and
+    /// its model and provider other budgets. Gives the name under which limits of models count the call now.
     ///
     /// # Errors
     /// 422 when it does not fit, or when nobody knows what that deployment costs; nothing was sent to it.
@@ -124,33 +125,44 @@ impl Held {
         app: &App,
         facts: &Facts,
         request: &Request,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
         let settings = &facts.snapshot.config.budgets;
         let quote = price::quote(&facts.destination, settings);
         let expected = price::expect(request, &quote, settings);
-        if self.has_budget && expected.ceiling.is_none() {
-            return Err(Error::PriceUnknown {
-                model: facts.destination.group.chars().take(100).collect(),
-            });
-        }
         let spent = facts
             .attempts
             .iter()
             .filter_map(|attempt| attempt.wasted?.micro_usd)
             .fold(0, i64::saturating_add);
+        let model = counted_model(&self.caller, &facts.destination).to_owned();
+        let claims = app.identity.claims(
+            &self.caller,
+            &facts.snapshot.config,
+            &model,
+            &facts.destination.deployment,
+            request.body.user().as_deref(),
+        );
+        self.has_budget = limits_money(&claims);
+        if self.has_budget && expected.ceiling.is_none() {
+            return Err(Error::PriceUnknown {
+                model: facts.destination.group.chars().take(100).collect(),
+            });
+        }
+        let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
         let with_spent = |money: MicroUsd| MicroUsd::new(money.micro().saturating_add(spent));
         let (now, money) = (app.clock.now().micros(), with_spent(expected.ask.money));
-        let adjusted = match &mut self.hold {
+        let turned = match &mut self.hold {
             Hold::Local(hold) => hold
-                .adjust(now, money)
+                .exchange(now, &demands, money)
                 .map_err(|exceeded| Refused::Exceeded(Box::new(exceeded))),
+            // The shared book knows a call by the objects of its intent: those it keeps to.
             Hold::Shared(hold) => hold.adjust(now, money).await,
         };
-        adjusted.map_err(|refused| refusal(refused, settings.exceeded_status))?;
+        turned.map_err(|refused| refusal(refused, settings.exceeded_status))?;
         self.ceiling = expected.ceiling.map(with_spent);
         self.bound = self.ceiling.filter(|_| self.has_budget);
         self.quote = quote;
-        Ok(())
+        Ok(model)
     }
 
     /// Counts what was used and gives the rest back: at once here, in the shared book when the record is durable. Says which
@@ -227,9 +239,6 @@ pub(crate) async fn reserve(
     let quote = price::quote(&admitted.destination, settings);
     let expected = price::expect(&admitted.request, &quote, settings);
     let end_user = admitted.request.body.user();
-    if let Some(user) = end_user.as_deref() {
-        may_serve(app, &caller, user, &admitted.destination)?;
-    }
     let model = counted_model(&caller, &admitted.destination).to_owned();
     let claims = app.identity.claims(
         &caller,
@@ -238,10 +247,7 @@ pub(crate) async fn reserve(
         &admitted.destination.deployment,
         end_user.as_deref(),
     );
-    let has_budget = claims
-        .iter()
-        .filter_map(|claim| claim.caps())
-        .any(policy::budget::Caps::limits_money);
+    let has_budget = limits_money(&claims);
     if has_budget && expected.ceiling.is_none() {
         return Err(Error::PriceUnknown {
             model: admitted.destination.group.chars().take(100).collect(),
@@ -285,29 +291,10 @@ pub(crate) async fn reserve(
     })
 }
 
-/// Whether the end user whom the caller names may be served: the row, where there is one, is not blocked and allows the model.
-fn may_serve(
-    app: &App,
-    caller: &Principal,
-    user: &str,
-    destination: &Destination,
-) -> Result<(), Error> {
-    let tables = app.identity.directory.read();
-    let Some(row) = tables.get(Kind::Customer, caller.tenant(), user) else {
-        return Ok(());
-    };
-    if row.blocked || row.damaged {
-        return Err(Error::EndUserBlocked);
-    }
-    let names = [&*destination.requested, &*destination.group];
-    let fits = |pattern: &str| names.iter().any(|name| model_matches(pattern, name));
-    if row.models.is_empty() || row.models.iter().any(|pattern| fits(pattern)) {
-        return Ok(());
-    }
-    Err(Error::Access(AccessError::Model {
-        object: "customer",
-        model: destination.requested.chars().take(100).collect(),
-    }))
+/// Whether any budget in money applies.
+fn limits_money(claims: &[Claim]) -> bool {
+    let caps = claims.iter().filter_map(Claim::caps);
+    caps.into_iter().any(policy::budget::Caps::limits_money)
 }
 
 fn billing(caller: &Principal, end_user: Option<String>, address: Option<IpAddr>) -> Billing {

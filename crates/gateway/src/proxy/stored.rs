@@ -18,6 +18,8 @@ use crate::error::Error;
 const PREFIX: &str = "resp_";
 /// Bytes of the binding.
 const BINDING: usize = 16;
+/// Asks for a stored response event by event.
+const STREAM: &str = "stream=true";
 /// Longest id of a client that is looked at.
 const LONGEST: usize = 1024;
 
@@ -30,6 +32,13 @@ pub(crate) struct Stored {
     pub(crate) id: String,
     /// Query of a request about it, allow-listed; empty or with its question mark.
     pub(crate) query: String,
+}
+
+impl Stored {
+    /// Whether the response is asked for event by event.
+    pub(crate) fn streams(&self) -> bool {
+        self.query.split(['?', '&']).any(|pair| pair == STREAM)
+    }
 }
 
 /// Whose the answers are: tenant and key.
@@ -95,7 +104,7 @@ pub(crate) fn referred(
         let id = path_id.unwrap_or_default();
         let unknown = || Error::NoSuchResponse;
         let (deployment, id) = unbind(digests, &owner, id).ok_or_else(unknown)?;
-        let query = forwarded_query(query.unwrap_or_default())?;
+        let query = forwarded_query(query.unwrap_or_default(), protocol)?;
         return Ok(Some(Stored {
             deployment,
             id,
@@ -130,7 +139,7 @@ pub(crate) fn not_continued() -> Error {
 }
 
 /// Query parameters of stored responses; everything else is refused by name, so that nothing unread goes out.
-fn forwarded_query(query: &str) -> Result<String, Error> {
+fn forwarded_query(query: &str, protocol: Protocol) -> Result<String, Error> {
     const KNOWN: [&str; 7] = [
         "include",
         "include[]",
@@ -144,7 +153,8 @@ fn forwarded_query(query: &str) -> Result<String, Error> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.,".contains(&byte);
-        if !KNOWN.contains(&name) || !value.bytes().all(plain) {
+        let streams = protocol == Protocol::ResponseGet && [STREAM, "stream=false"].contains(&pair);
+        if !(streams || KNOWN.contains(&name)) || !value.bytes().all(plain) {
             let field: String = name.chars().take(64).collect();
             return Err(Error::InvalidField {
                 message: format!("query parameter '{field}' is not supported here."),
@@ -194,13 +204,27 @@ mod tests {
 
     #[test]
     fn only_known_query_parameters_are_forwarded() {
-        assert_eq!(forwarded_query("").unwrap(), "");
+        let get = |query| forwarded_query(query, Protocol::ResponseGet);
+        assert_eq!(get("").unwrap(), "");
         assert_eq!(
-            forwarded_query("limit=2&order=asc&include[]=message.output_text.logprobs").unwrap(),
+            get("limit=2&order=asc&include[]=message.output_text.logprobs").unwrap(),
             "?limit=2&order=asc&include[]=message.output_text.logprobs"
         );
-        for query in ["stream=true", "x=1", "limit=%0d%0a", "limit=1#x", "a"] {
-            assert!(forwarded_query(query).is_err(), "{query}");
+        assert_eq!(
+            get("stream=true&include=x").unwrap(),
+            "?stream=true&include=x"
+        );
+        for query in [
+            "stream=1",
+            "stream=",
+            "starting_after=3",
+            "x=1",
+            "limit=%0d%0a",
+            "limit=1#x",
+            "a",
+        ] {
+            assert!(get(query).is_err(), "{query}");
         }
+        assert!(forwarded_query("stream=true", Protocol::ResponseInputItems).is_err());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llm::protocol::Protocol;
+use policy::budget::Exceeded;
 use policy::router::{Ask, Course, Failure, Lease, Pick, Step};
 use policy::{Rejection, RouteError};
 
@@ -17,13 +18,14 @@ pub(crate) use learn::learn;
 pub(crate) use report::{attempts, count, health, is_cooling, metrics};
 pub(crate) use selectors::Selectors;
 
-use crate::app::Snapshot;
+use crate::app::{App, Snapshot};
 use crate::config::{Deployment, Mode};
 use crate::error::Error;
 use crate::ids;
 use crate::proxy::answer::not_served;
 use crate::proxy::facts::{Attempt, Considered, Destination, Facts};
 use crate::proxy::inspect::Request;
+use crate::proxy::price::{self, Weight};
 use crate::upstream::render;
 
 /// Whether a caller may use a model; `None` for one who may use all.
@@ -43,6 +45,8 @@ pub(crate) struct Way {
     selectors: Selectors,
     prompt_tokens: u64,
     permits: Permits,
+    /// What budgets of further deployments weigh the call by.
+    weight: Weight,
     /// The id of the only deployment that can serve, where the request refers to what it holds.
     only: Option<Arc<str>>,
 }
@@ -82,6 +86,7 @@ impl Way {
 /// # Errors
 /// Unknown model, provider not available, no deployment that can serve now.
 pub(crate) fn begin(
+    app: &App,
     snapshot: &Snapshot,
     route: &'static str,
     request: &Request,
@@ -90,7 +95,12 @@ pub(crate) fn begin(
 ) -> Result<Destination, Error> {
     let unknown = |model| unknown(route, model);
     let model = request.model.as_deref().ok_or_else(|| unknown("None"))?;
-    choose(snapshot, route, request, model, selectors, permits, None)
+    let wanted = Wanted {
+        selectors,
+        permits,
+        only: None,
+    };
+    choose(app, snapshot, route, request, model, wanted)
 }
 
 /// As [`begin`], for a request that only one deployment can serve: it holds what the request refers to.
@@ -98,6 +108,7 @@ pub(crate) fn begin(
 /// # Errors
 /// As [`begin`].
 pub(crate) fn begin_at(
+    app: &App,
     snapshot: &Snapshot,
     route: &'static str,
     request: &Request,
@@ -105,27 +116,47 @@ pub(crate) fn begin_at(
     deployment: &str,
     selectors: Selectors,
 ) -> Result<Destination, Error> {
-    // No other group holds it either.
-    let permits: Permits = Some(Arc::new(|_| false));
-    let only = Some(Arc::from(deployment));
-    choose(snapshot, route, request, model, selectors, permits, only)
+    let wanted = Wanted {
+        selectors,
+        // No other group holds it either.
+        permits: Some(Arc::new(|_| false)),
+        only: Some(Arc::from(deployment)),
+    };
+    choose(app, snapshot, route, request, model, wanted)
+}
+
+/// What narrows a choice beside the model's name.
+struct Wanted {
+    selectors: Selectors,
+    permits: Permits,
+    only: Option<Arc<str>>,
 }
 
 fn choose(
+    app: &App,
     snapshot: &Snapshot,
     route: &'static str,
     request: &Request,
     model: &str,
-    selectors: Selectors,
-    permits: Permits,
-    only: Option<Arc<str>>,
+    wanted: Wanted,
 ) -> Result<Destination, Error> {
+    let Wanted {
+        selectors,
+        permits,
+        only,
+    } = wanted;
     let router = &snapshot.config.models;
     let prompt_tokens = match router.counts_tokens() {
         true => llm::tokens::of_request(request.body.as_ref()),
         false => 0,
     };
     let (protocol, stream) = (request.protocol, request.body.stream());
+    let purse = Purse {
+        app,
+        snapshot,
+        weight: Weight::of(request),
+        now: app.clock.now().micros(),
+    };
     let tags = selectors.tags();
     let began = router.begin(&Ask {
         model,
@@ -135,10 +166,21 @@ fn choose(
         prompt_tokens,
         tokens: prompt_tokens,
         stream,
-        judge: &|deployment| judge(protocol, only.as_deref(), deployment),
+        judge: &|deployment| {
+            judge(protocol, only.as_deref(), deployment).or_else(|| purse.judge(deployment))
+        },
         permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
+        fallbacks: &selectors.fallbacks,
     });
-    let (course, pick) = began.map_err(|error| refused(snapshot, route, request, model, error))?;
+    let (course, pick) = began.map_err(|error| match error {
+        RouteError::NoneUsable {
+            reason: Rejection::Budget,
+            ..
+        } => purse
+            .refusal(model)
+            .unwrap_or_else(|| refused(snapshot, route, request, model, error)),
+        error => refused(snapshot, route, request, model, error),
+    })?;
     let Pick {
         deployment,
         group,
@@ -165,6 +207,7 @@ fn choose(
             selectors,
             prompt_tokens,
             permits,
+            weight: purse.weight,
             only,
         })),
     };
@@ -175,7 +218,12 @@ fn choose(
 
 /// After a failed attempt: reports it, and gives the wait before the next one, whose destination is then in `facts`. `None`
 /// when the call ends here.
-pub(crate) fn after(facts: &mut Facts, error: &Error, remaining: Duration) -> Option<Duration> {
+pub(crate) fn after(
+    app: &App,
+    facts: &mut Facts,
+    error: &Error,
+    remaining: Duration,
+) -> Option<Duration> {
     let snapshot = facts.snapshot.clone();
     let router = &snapshot.config.models;
     let class = classify::class_of(error)?;
@@ -199,6 +247,12 @@ pub(crate) fn after(facts: &mut Facts, error: &Error, remaining: Duration) -> Op
     }
     let tags = way.selectors.tags();
     let (protocol, permits, only) = (way.protocol, way.permits.clone(), way.only.clone());
+    let purse = Purse {
+        app,
+        snapshot: &snapshot,
+        weight: way.weight,
+        now: app.clock.now().micros(),
+    };
     let spent = way
         .selectors
         .retries
@@ -214,8 +268,11 @@ pub(crate) fn after(facts: &mut Facts, error: &Error, remaining: Duration) -> Op
             prompt_tokens: way.prompt_tokens,
             tokens: way.prompt_tokens,
             stream: way.stream,
-            judge: &|deployment| judge(protocol, only.as_deref(), deployment),
+            judge: &|deployment| {
+                judge(protocol, only.as_deref(), deployment).or_else(|| purse.judge(deployment))
+            },
             permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
+            fallbacks: &way.selectors.fallbacks,
         },
         match spent {
             true => 0,
@@ -285,6 +342,44 @@ fn judge(protocol: Protocol, only: Option<&str>, deployment: &Deployment) -> Opt
     // What is stored at a deployment is asked for there, whatever else it serves.
     let fits = only.is_some() || (fits && render::serves(protocol, deployment));
     (!fits).then_some(Rejection::OtherMode)
+}
+
+/// What decides about budgets of deployments while one is chosen.
+struct Purse<'a> {
+    app: &'a App,
+    snapshot: &'a Snapshot,
+    weight: Weight,
+    /// Microseconds since the Unix epoch.
+    now: i64,
+}
+
+impl Purse<'_> {
+    /// The budget, the deployment's or its provider's, that has no room for the call.
+    fn over(&self, deployment: &Deployment) -> Option<Exceeded> {
+        let settings = &self.snapshot.config.budgets;
+        self.app
+            .identity
+            .over(&self.snapshot.config, deployment, self.now, || {
+                let model = deployment.upstream_model.name(None);
+                let quote = price::quote_of(deployment, &model, settings);
+                self.weight.expect(&quote, settings).ask
+            })
+    }
+
+    /// A deployment without room in its budget takes no more calls; others of its group do.
+    fn judge(&self, deployment: &Deployment) -> Option<Rejection> {
+        self.over(deployment).map(|_| Rejection::Budget)
+    }
+
+    /// What a client is told when budgets leave no deployment of the group.
+    fn refusal(&self, model: &str) -> Option<Error> {
+        let mut behind = self.snapshot.config.models.behind(model);
+        let exceeded = behind.find_map(|target| self.over(&target.deployment))?;
+        Some(Error::Exceeded {
+            exceeded: Box::new(exceeded),
+            budget_status: self.snapshot.config.budgets.exceeded_status,
+        })
+    }
 }
 
 /// What a client is told when no deployment can serve.

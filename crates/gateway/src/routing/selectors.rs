@@ -1,5 +1,6 @@
-//! The few members of a request that may narrow its way. None of them names an address, a key or a model group: `fallbacks`,
-//! `mock_testing_fallbacks` and the like are removed and have no effect.
+//! The few members of a request that say something about its way. None of them names an address or a key; `fallbacks` names
+//! model groups, which the caller must be allowed to use, as if it had asked for them itself. `mock_testing_fallbacks` and
+//! the like are removed and have no effect.
 
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use crate::proxy::inspect::Request;
 
 /// Most tags that are read of one request.
 const MOST_TAGS: usize = 32;
+/// Most fallbacks that are read of one request; how many of them are tried is a setting.
+const MOST_FALLBACKS: usize = 16;
 
 /// What a request asks of the router.
 #[derive(Debug, Default)]
 pub(crate) struct Selectors {
     tags: Vec<String>,
+    /// Model groups to turn to in place of the configured fallbacks.
+    pub(super) fallbacks: Vec<String>,
     /// Most repetitions; lowers the configured number and never raises it.
     pub(super) retries: Option<u32>,
     /// Longest time of the whole call; lowers the configured time and never raises it.
@@ -23,7 +28,8 @@ pub(crate) struct Selectors {
 }
 
 impl Selectors {
-    /// Reads them: `num_retries` and `timeout` of the body, or LiteLLM's headers for them; tags where tag filtering is on.
+    /// Reads them: `num_retries` and `timeout` of the body, or LiteLLM's headers for them; `fallbacks` of the body; tags
+    /// where tag filtering is on.
     pub(crate) fn read(snapshot: &Snapshot, request: &Request, headers: &HeaderMap) -> Self {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |text: Option<&str>| text.and_then(|text| text.trim().parse::<f64>().ok());
@@ -38,6 +44,11 @@ impl Selectors {
             tags: match snapshot.config.models.settings().tag_filtering {
                 true => tags(request, header("x-litellm-tags")),
                 false => Vec::new(),
+            },
+            fallbacks: {
+                let mut names = listed(body("fallbacks"));
+                names.truncate(MOST_FALLBACKS);
+                names
             },
             retries: retries
                 .filter(|number| (0.0..=1e6).contains(number))
@@ -57,14 +68,16 @@ fn utf8(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-fn tags(request: &Request, header: Option<&str>) -> Vec<String> {
-    let listed = |node: Option<Node<'_>>| -> Vec<String> {
-        let Some(node) = node.filter(|node| node.kind() == Kind::Array) else {
-            return Vec::new();
-        };
-        let texts = node.items().filter_map(|item| item.as_str());
-        texts.map(std::borrow::Cow::into_owned).collect()
+/// The texts of a list.
+fn listed(node: Option<Node<'_>>) -> Vec<String> {
+    let Some(node) = node.filter(|node| node.kind() == Kind::Array) else {
+        return Vec::new();
     };
+    let texts = node.items().filter_map(|item| item.as_str());
+    texts.map(std::borrow::Cow::into_owned).collect()
+}
+
+fn tags(request: &Request, header: Option<&str>) -> Vec<String> {
     let metadata = request.body.member("metadata");
     let mut tags = listed(metadata.and_then(|node| node.get("tags")));
     tags.extend(listed(request.body.member("tags")));

@@ -583,6 +583,15 @@ pub(super) fn moderation(body: &Value) -> Value {
     json!({ "id": "modr-sandbox", "model": body["model"], "results": vec![result; many] })
 }
 
+/// The stored response as events: the request that would make it.
+pub(super) fn stored_stream(path: &str, query: &str) -> Option<bytes::Bytes> {
+    let id = path.strip_prefix("/responses/")?;
+    let asked = !id.contains('/') && query.split('&').any(|pair| pair == "stream=true");
+    let body =
+        json!({ "model": "echo", "stream": true, "input": "a stored text with a forbidden word" });
+    asked.then(|| body.to_string().into())
+}
+
 /// The stored response that every id of the sandbox's own form stands for; a deletion; a list of inputs.
 pub(super) fn stored(method: &str, path: &str) -> Option<Value> {
     let rest = path.strip_prefix("/responses/")?;

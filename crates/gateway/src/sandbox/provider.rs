@@ -72,6 +72,11 @@ impl Provider {
             _ if path.ends_with("/oauth2/v2.0/token") => token(&body),
             Some(refused) => refused,
             None => {
+                let stored = formats::stored_stream(path, head.uri.query().unwrap_or_default());
+                if let ("GET", Some(body)) = (head.method.as_str(), stored) {
+                    let reply = formatted(Format::Responses, &body, None, false, "", &mut ticket);
+                    return Ok(reply.await?.map(|script| script.recorded_by(ticket)));
+                }
                 route(
                     &head.method,
                     path,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
-use llm::translate::Back;
+use llm::translate::{self, Back, Wire};
 
 use crate::config::Deployment;
 use crate::digest::Purpose;
@@ -223,16 +223,16 @@ fn deadline(facts: &Facts, deployment: &Deployment) -> Instant {
 
 /// Asks the router what comes after a failed attempt; the facts then name the next destination.
 fn next(unanswered: &mut Unanswered, error: &Error) -> Option<Duration> {
-    let draining = unanswered.call.app().is_draining();
+    let app = unanswered.call.app().clone();
     let facts = unanswered.call.facts_mut()?;
     let deployment = facts.destination.deployment.clone();
     waste(facts, error, &deployment);
     // Who shuts down repeats nothing.
-    let remaining = match draining {
+    let remaining = match app.is_draining() {
         true => Duration::ZERO,
         false => deadline(facts, &deployment).saturating_duration_since(Instant::now()),
     };
-    routing::after(facts, error, remaining)
+    routing::after(&app, facts, error, remaining)
 }
 
 /// A provider that took the prompt and then gave no usable answer may charge for it: the prompt is counted, by its length.
@@ -351,25 +351,27 @@ async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) 
     let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY)
         .await
         .unwrap_or_default();
-    let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    let error = document.as_ref().and_then(|document| document.get("error"));
-    let field = |name: &str| {
-        error
-            .and_then(|error| error.get(name))
-            .and_then(serde_json::Value::as_str)
+    let wire = deployment
+        .profile
+        .map_or(Wire::OpenAi, |profile| profile.wire);
+    let said = translate::error(wire, body);
+    let refusal = said.refusal().map(|refusal| refusal.code().to_owned());
+    // Google's code is the status once more; its word says what happened.
+    let code = match wire {
+        Wire::Gemini => said.kind.as_deref(),
+        Wire::OpenAi | Wire::Anthropic => said.code.as_deref(),
     };
-    let message = field("message").or_else(|| error.and_then(serde_json::Value::as_str));
     let secrets = secrets(deployment);
     let clean = |text: &str| scrub(text, &secrets);
     Error::Upstream {
         status,
         provider: spoken_name(&deployment.provider),
-        message: message.map_or_else(
+        message: said.message.as_deref().map_or_else(
             || format!("status {status} without a readable error"),
             clean,
         ),
-        code: field("code").map(clean),
-        param: field("param").map(clean),
+        code: refusal.or_else(|| code.map(clean)),
+        param: said.param.as_deref().map(clean),
         retry_after,
     }
 }

@@ -27,6 +27,7 @@ mod reload;
 mod replicas;
 mod routes;
 mod routing;
+mod routing_rights;
 mod ssrf;
 mod storms;
 mod streams;

@@ -158,6 +158,30 @@ async fn a_stored_response_is_its_callers_and_served_by_who_made_it() {
             "{}",
             got.text()
         );
+        let events = app
+            .send("GET", &format!("/v1/responses/{id}?stream=true"), "", &[])
+            .await;
+        let kinds = events.chunks();
+        let kinds: Vec<&str> = kinds
+            .iter()
+            .filter_map(|event| event["type"].as_str())
+            .collect();
+        assert_eq!(
+            (kinds.first(), kinds.last()),
+            (Some(&"response.created"), Some(&"response.completed")),
+            "{}",
+            events.text()
+        );
+        assert_eq!(events.chunks()[0]["response"]["id"], json!(id));
+        assert!(
+            events.text().contains("[GONE]") && !events.text().contains("forbidden"),
+            "{}",
+            events.text()
+        );
+        let record = app.record_of(&events).await;
+        assert_eq!(record.environment("call_type"), "get_responses");
+        let used = &record.document["execution"]["resources_used"];
+        assert!(used["cost_micro_usd"].is_null(), "{used}");
         let items = app
             .send(
                 "GET",
@@ -201,7 +225,8 @@ async fn a_stored_response_is_its_callers_and_served_by_who_made_it() {
         let sent: Value = serde_json::from_slice(&sent.body).expect("JSON");
         assert_eq!(sent["previous_response_id"], "resp_sandbox");
         for refused in [
-            format!("/v1/responses/{id}?stream=true"),
+            format!("/v1/responses/{id}/input_items?stream=true"),
+            format!("/v1/responses/{id}?stream=true&starting_after=4"),
             format!("/v1/responses/{id}?x=1"),
         ] {
             app.send("GET", &refused, "", &[])
@@ -243,6 +268,25 @@ async fn a_response_that_nobody_stores_cannot_be_continued() {
     app.send("GET", &format!("/v1/responses/{id}"), "", &[])
         .await
         .refused(404, "unknown_response");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_remembers_is_a_text_that_no_check_reads() {
+    let app = TestApp::with(|config| {
+        providers(config);
+        config["guardrails"] = words("pre_call", "forbidden", "BLOCK");
+    })
+    .await;
+    let body = json!({ "model": "echo", "input": "hello sealed world" });
+    let made = app.post("/v1/responses", &body.to_string()).await;
+    let more =
+        json!({ "model": "echo", "input": "more", "previous_response_id": made.json()["id"] });
+    let before = app.sandbox.requests().len();
+    let refused = app.post("/v1/responses", &more.to_string()).await;
+    refused.refused(400, "not_inspectable");
+    assert_eq!(app.sandbox.requests().len(), before);
+    let record = app.record_of(&refused).await;
+    assert_eq!(record.outcome(), "blocked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -350,7 +350,6 @@ async fn a_request_narrows_its_way_and_never_widens_it() {
     for (more, tried) in [
         (json!({ "num_retries": 0 }), 1),
         (json!({ "num_retries": 50 }), 2),
-        (json!({ "fallbacks": ["h"] }), 2),
         (
             json!({ "mock_testing_fallbacks": true, "num_retries": 0 }),
             1,
@@ -368,10 +367,6 @@ async fn a_request_narrows_its_way_and_never_widens_it() {
     }
     let served = app.sandbox.requests();
     assert!(served.iter().all(|sent| sent.json()["model"] == "fail-500"));
-    let maps = app
-        .chat("g", json!({ "fallbacks": [{ "g": ["h"] }] }))
-        .await;
-    maps.refused(400, "refused_field");
     for refused in ["api_base", "model_list", "router_settings"] {
         let answer = app
             .chat("h", json!({ refused: "http://127.0.0.1:9" }))

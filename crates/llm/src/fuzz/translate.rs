@@ -54,6 +54,21 @@ const PAIRS: &[(Protocol, Wire, &str)] = &[
         r#"{"model":"g","prompt":"hi"}"#,
     ),
     (
+        Protocol::Completions,
+        Wire::Anthropic,
+        r#"{"model":"g","prompt":"hi"}"#,
+    ),
+    (
+        Protocol::Completions,
+        Wire::Gemini,
+        r#"{"model":"g","prompt":"hi"}"#,
+    ),
+    (
+        Protocol::Messages,
+        Wire::Gemini,
+        r#"{"model":"g","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
+    ),
+    (
         Protocol::Embeddings,
         Wire::Gemini,
         r#"{"model":"g","input":"hi","encoding_format":"base64"}"#,

@@ -157,6 +157,7 @@ impl Request {
     #[must_use]
     pub fn upstream_edits(&self, target: &Target<'_>) -> Edits {
         let mut edits = upstream::edits(&self.doc, target);
+        upstream::plain_ids(&mut edits, &self.doc, call_ids(self.doc.root()));
         match (self.stream, target.provider.quirks.stream_usage) {
             (true, StreamUsage::OnRequest) => upstream::force_usage(&mut edits, self.doc.root()),
             (true, StreamUsage::Always) => {
@@ -166,6 +167,18 @@ impl Request {
         }
         edits
     }
+}
+
+/// Ids of tool calls, where they are made and where their results are.
+fn call_ids<'a>(root: Node<'a>) -> impl Iterator<Item = Node<'a>> {
+    let messages = root.get("messages").into_iter();
+    messages.flat_map(|list| list.items()).flat_map(|message| {
+        let calls = message.get("tool_calls").into_iter();
+        let made = calls
+            .flat_map(|calls| calls.items())
+            .filter_map(|call| call.get("id"));
+        message.get("tool_call_id").into_iter().chain(made)
+    })
 }
 
 /// A scanned `chat.completion` answer.

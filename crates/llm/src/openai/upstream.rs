@@ -5,6 +5,7 @@ use crate::edit::Edits;
 use crate::json;
 use crate::provider::Provider;
 use crate::scan::{Doc, Kind, Node};
+use crate::translate::THOUGHT;
 
 /// Where a request goes: what the edits depend on.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,20 @@ fn rename(edits: &mut Edits, root: Node<'_>, key: Node<'_>, new: &str) {
         edits.remove_entry(root, key);
     } else {
         edits.replace_raw(key, json::string(new));
+    }
+}
+
+/// Takes out of ids of tool calls what Gemini's answers carry along in them ([`THOUGHT`]): who serves this turn has no use
+/// for it, and OpenAI takes short ids only.
+pub(crate) fn plain_ids<'a>(edits: &mut Edits, doc: &Doc, ids: impl Iterator<Item = Node<'a>>) {
+    if memchr::memmem::find(doc.bytes(), THOUGHT.as_bytes()).is_none() {
+        return;
+    }
+    for node in ids {
+        let text = node.as_str().unwrap_or_default();
+        if let Some((id, _)) = text.split_once(THOUGHT) {
+            edits.replace_raw(node, json::string(id));
+        }
     }
 }
 

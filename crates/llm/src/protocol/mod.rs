@@ -299,7 +299,9 @@ pub fn stream(protocol: Protocol, options: StreamOptions<'_>) -> Box<dyn Stream>
     match protocol {
         Protocol::Messages => Box::new(MessagesStream::new(options)),
         Protocol::Completions => Box::new(completions::CompletionsStream::new(options)),
-        Protocol::Responses => Box::new(responses::ResponsesStream::new(options)),
+        Protocol::Responses | Protocol::ResponseGet => {
+            Box::new(responses::ResponsesStream::new(options))
+        }
         _ => Box::new(ChatStream::new(options)),
     }
 }

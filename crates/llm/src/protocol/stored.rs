@@ -15,6 +15,7 @@ use std::borrow::Cow;
 pub struct StoredRequest {
     doc: Doc,
     transcript: Transcript,
+    stream: bool,
 }
 
 impl StoredRequest {
@@ -26,7 +27,17 @@ impl StoredRequest {
         Ok(StoredRequest {
             doc: Doc::parse(Bytes::from_static(b"{}"), limits)?,
             transcript: Transcript::default(),
+            stream: false,
         })
+    }
+
+    /// The same, answered event by event.
+    #[must_use]
+    pub fn streamed(self) -> StoredRequest {
+        StoredRequest {
+            stream: true,
+            ..self
+        }
     }
 }
 
@@ -41,6 +52,10 @@ impl Request for StoredRequest {
 
     fn model(&self) -> Option<&str> {
         None
+    }
+
+    fn stream(&self) -> bool {
+        self.stream
     }
 
     fn user(&self) -> Option<Cow<'_, str>> {

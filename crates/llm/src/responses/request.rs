@@ -146,7 +146,13 @@ impl protocol::Request for Request {
     }
 
     fn upstream_edits(&self, target: &Target<'_>) -> Edits {
-        upstream::edits(&self.doc, target)
+        let mut edits = upstream::edits(&self.doc, target);
+        let items = self.doc.root().get("input").into_iter();
+        let ids = items
+            .flat_map(|list| list.items())
+            .filter_map(|item| item.get("call_id"));
+        upstream::plain_ids(&mut edits, &self.doc, ids);
+        edits
     }
 
     fn forbid_retention(&self, edits: &mut Edits) {

@@ -16,6 +16,7 @@ mod anthropic_stream;
 mod anthropic_tools;
 pub(crate) mod chat_write;
 mod completions;
+mod error;
 mod gemini_answer;
 mod gemini_contents;
 mod gemini_embeddings;
@@ -34,7 +35,8 @@ mod responses_request;
 mod responses_stream;
 mod types;
 
-pub use types::{AnswerError, Back, Options, ProviderError, Rendered, TranslateError};
+pub use error::{ProviderError, Refusal, error};
+pub use types::{AnswerError, Back, Options, Rendered, TranslateError};
 pub(crate) use types::{JSON_TOOL, Job};
 
 pub(crate) use gemini_contents::THOUGHT;
@@ -44,7 +46,7 @@ use crate::json;
 use crate::openai::stream::Head;
 use crate::protocol::Protocol;
 pub use crate::provider::Wire;
-use crate::scan::{Doc, Kind, Limits};
+use crate::scan::{Doc, Limits};
 use crate::sse::{Frame, Framer, SseLimits};
 use anthropic_stream::FromMessages;
 use bytes::Bytes;
@@ -158,36 +160,6 @@ pub fn answer(
             completions::answer(&chat, head).map(Bytes::from)
         }
         _ => Err(AnswerError::NotBuilt),
-    }
-}
-
-/// The facts of an error body of a provider. A body in another form gives none.
-#[must_use]
-pub fn error(wire: Wire, body: Bytes) -> ProviderError {
-    let Ok(doc) = Doc::parse(body, &Limits::default()) else {
-        return ProviderError::default();
-    };
-    let error = match doc.root().get("error") {
-        Some(error) => error,
-        None => return ProviderError::default(),
-    };
-    let text = |name: &str| {
-        let node = error.get(name)?;
-        match node.kind() {
-            Kind::Number => Some(String::from_utf8_lossy(node.raw()).into_owned()),
-            _ => Some(node.as_str()?.into_owned()),
-        }
-    };
-    // Google's `status` is the word, its `code` the HTTP status.
-    let kind = match wire {
-        Wire::Gemini => text("status"),
-        Wire::OpenAi | Wire::Anthropic => text("type"),
-    };
-    ProviderError {
-        message: text("message").or_else(|| Some(error.as_str()?.into_owned())),
-        kind,
-        code: text("code"),
-        param: text("param"),
     }
 }
 

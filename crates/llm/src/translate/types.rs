@@ -164,20 +164,6 @@ impl From<ScanError> for AnswerError {
     }
 }
 
-/// The facts of a provider's error body. The texts are the provider's words: to be
-/// scrubbed before anything is done with them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ProviderError {
-    /// What the provider says.
-    pub message: Option<String>,
-    /// Its class, in the provider's words (`invalid_request_error`, `INVALID_ARGUMENT`).
-    pub kind: Option<String>,
-    /// Its code, as text.
-    pub code: Option<String>,
-    /// The request member it is about.
-    pub param: Option<String>,
-}
-
 /// The translation of one request.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {

@@ -50,6 +50,16 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// A call ends here without having used anything: its place and its tokens, where their windows are the ones of then.
+    pub(super) fn give_back(&mut self, minute: Option<i64>, day: Option<i64>, tokens: u64) {
+        self.parallel = self.parallel.saturating_sub(1);
+        for (meter, start) in [(&mut self.minute, minute), (&mut self.day, day)] {
+            if start == Some(meter.start) {
+                meter.tokens = meter.tokens.saturating_sub(tokens);
+            }
+        }
+    }
+
     /// The purse of a period at `now`. A window that is past is replaced; a clock that went back does not reopen an older
     /// one, except for periods below a day, which would otherwise block for as long as the clock is behind.
     pub(super) fn purse(

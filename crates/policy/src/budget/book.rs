@@ -132,7 +132,8 @@ struct Entry {
 pub(super) struct Ticket {
     entries: Vec<Entry>,
     standings: Vec<Standing>,
-    money: MicroUsd,
+    ask: Ask,
+    /// Of `ask`, what limits of tokens count.
     tokens: u64,
     arrival: i64,
 }
@@ -255,7 +256,7 @@ impl Book {
         Ok(Ticket {
             entries,
             standings,
-            money: ask.money,
+            ask: *ask,
             tokens,
             arrival: now,
         })
@@ -378,10 +379,84 @@ impl Book {
         entry
     }
 
-    /// Changes the money that a reservation holds: another target costs more or less.
+    /// Turns a reservation over to another target, which counts against other objects and costs more or less: what both
+    /// have in common is kept, what only `demands` has is taken, what is missing there is given back.
+    fn exchange(
+        &mut self,
+        ticket: &mut Ticket,
+        now: i64,
+        demands: &[Demand<'_>],
+        money: MicroUsd,
+    ) -> Result<(), Exceeded> {
+        let ask = Ask {
+            money,
+            ..ticket.ask
+        };
+        let held = |object: &Object| ticket.entries.iter().any(|entry| entry.object == *object);
+        let added = || demands.iter().filter(|demand| !held(&demand.object));
+        let stays = |entry: &Entry| demands.iter().any(|demand| demand.object == entry.object);
+        self.check_kept(
+            ticket.entries.iter().filter(|entry| stays(entry)),
+            now,
+            &ticket.ask,
+            money,
+        )?;
+        for demand in added() {
+            self.check(now, demand, &ask)?;
+        }
+        let tokens = ticket.tokens;
+        let taken: Vec<Entry> = added()
+            .map(|demand| self.take(now, demand, &ask, tokens, &mut ticket.standings))
+            .collect();
+        self.turn(ticket, &ask, stays);
+        ticket.entries.extend(taken);
+        Ok(())
+    }
+
+    /// Changes the money that a reservation holds.
     fn adjust(&mut self, ticket: &mut Ticket, now: i64, money: MicroUsd) -> Result<(), Exceeded> {
-        let old = ticket.money.micro();
+        self.check_kept(ticket.entries.iter(), now, &ticket.ask, money)?;
+        let ask = Ask {
+            money,
+            ..ticket.ask
+        };
+        self.turn(ticket, &ask, |_| true);
+        Ok(())
+    }
+
+    /// Puts another amount in place of what the objects that stay hold, and gives back what the others held.
+    fn turn(&mut self, ticket: &mut Ticket, ask: &Ask, stays: impl Fn(&Entry) -> bool) {
+        let (old, tokens) = (ticket.ask.money.micro(), ticket.tokens);
         for entry in &ticket.entries {
+            let Some(account) = self.accounts.get_mut(&entry.object) else {
+                continue;
+            };
+            let stays = stays(entry);
+            let now_held = if stays { ask.money.micro() } else { 0 };
+            for line in &entry.lines {
+                if let Some(purse) = account.purses.iter_mut().find(|purse| purse.is(line)) {
+                    let others = purse.reserved.saturating_sub(old).max(0);
+                    purse.reserved = others.saturating_add(now_held);
+                }
+            }
+            if !stays {
+                account.give_back(entry.minute, entry.day, tokens);
+            }
+        }
+        ticket.entries.retain(stays);
+        ticket.ask = *ask;
+    }
+
+    /// Whether the objects that a reservation keeps have room for another amount in place of the old one.
+    fn check_kept<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e Entry>,
+        now: i64,
+        ask: &Ask,
+        money: MicroUsd,
+    ) -> Result<(), Exceeded> {
+        let old = ask.money.micro();
+        for entry in entries {
             let Some(account) = self.accounts.get(&entry.object) else {
                 continue;
             };
@@ -405,18 +480,6 @@ impl Book {
                 }
             }
         }
-        for entry in &ticket.entries {
-            let Some(account) = self.accounts.get_mut(&entry.object) else {
-                continue;
-            };
-            for line in &entry.lines {
-                if let Some(purse) = account.purses.iter_mut().find(|purse| purse.is(line)) {
-                    let others = purse.reserved.saturating_sub(old);
-                    purse.reserved = others.saturating_add(money.micro());
-                }
-            }
-        }
-        ticket.money = money;
         Ok(())
     }
 
@@ -438,7 +501,10 @@ impl Book {
                 let Some(purse) = account.purses.iter_mut().find(|purse| purse.is(line)) else {
                     continue;
                 };
-                purse.reserved = purse.reserved.saturating_sub(ticket.money.micro()).max(0);
+                purse.reserved = purse
+                    .reserved
+                    .saturating_sub(ticket.ask.money.micro())
+                    .max(0);
                 if counts {
                     purse.settled = purse.settled.saturating_add(used.money.micro());
                 }
@@ -538,6 +604,11 @@ impl Shelf {
             ticket: Some(ticket),
         })
     }
+
+    /// The limit of an object that would refuse a call at `now`. Nothing is taken.
+    pub fn refuses(&self, now: i64, demand: &Demand<'_>, ask: &Ask) -> Option<Exceeded> {
+        self.book().check(now, demand, ask).err()
+    }
 }
 
 impl Hold {
@@ -546,7 +617,7 @@ impl Hold {
     pub fn money(&self) -> MicroUsd {
         self.ticket
             .as_ref()
-            .map_or(MicroUsd::ZERO, |ticket| ticket.money)
+            .map_or(MicroUsd::ZERO, |ticket| ticket.ask.money)
     }
 
     /// What was left of each limit of rates when the call was admitted.
@@ -555,13 +626,29 @@ impl Hold {
         self.ticket.as_ref().map_or(&[], |ticket| &ticket.standings)
     }
 
-    /// Holds another amount, because another target is tried. On an error the old amount stays held.
+    /// Holds another amount. On an error the old amount stays held.
     ///
     /// # Errors
     /// [`Exceeded`] when the new amount does not fit.
     pub fn adjust(&mut self, now: i64, money: MicroUsd) -> Result<(), Exceeded> {
         match &mut self.ticket {
             Some(ticket) => self.shelf.book().adjust(ticket, now, money),
+            None => Ok(()),
+        }
+    }
+
+    /// Holds what another target asks for: other objects, another amount. On an error everything stays as it was.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the new amount does not fit.
+    pub fn exchange(
+        &mut self,
+        now: i64,
+        demands: &[Demand<'_>],
+        money: MicroUsd,
+    ) -> Result<(), Exceeded> {
+        match &mut self.ticket {
+            Some(ticket) => self.shelf.book().exchange(ticket, now, demands, money),
             None => Ok(()),
         }
     }

@@ -269,9 +269,9 @@ fn another_target_is_held_or_refused() {
     let (shelf, caps) = (shelf(), budget(100));
     let key = [demand(ObjectKind::Key, "k", &caps)];
     let mut hold = shelf.reserve(NOW, &key, &ask(0)).unwrap();
-    assert!(hold.adjust(NOW, MicroUsd::new(101)).is_err());
+    assert!(hold.exchange(NOW, &key, MicroUsd::new(101)).is_err());
     assert_eq!(hold.money(), MicroUsd::ZERO);
-    hold.adjust(NOW, MicroUsd::new(100)).unwrap();
+    hold.exchange(NOW, &key, MicroUsd::new(100)).unwrap();
     assert!(shelf.reserve(NOW, &key, &ask(1)).is_err());
     drop(hold);
     assert!(shelf.reserve(NOW, &key, &ask(100)).is_ok());
@@ -296,4 +296,37 @@ fn a_rebuilt_book_is_the_same() {
     let usage = book.usage(&object, NOW);
     assert_eq!(usage.total, MicroUsd::new(7 + 30 + 40 + 5));
     assert_eq!(usage.windows[0].2, MicroUsd::new(45));
+}
+
+#[test]
+fn another_target_counts_against_its_own_objects() {
+    let (shelf, caps, small) = (shelf(), budget(100), budget(40));
+    let key = || demand(ObjectKind::Key, "k", &caps);
+    let first = demand(ObjectKind::Deployment, "a", &caps);
+    let second = || demand(ObjectKind::Deployment, "b", &small);
+    let parallel = |name: &str| {
+        let object = Object::new(ObjectKind::Deployment, name);
+        shelf.book().usage(&object, NOW).parallel
+    };
+    let mut hold = shelf
+        .reserve(NOW, &[key(), first.clone()], &ask(30))
+        .unwrap();
+    // No room there: everything stays as it was.
+    let refused = hold.exchange(NOW, &[key(), second()], MicroUsd::new(41));
+    assert_eq!(refused.unwrap_err().object, second().object);
+    assert_eq!(
+        (hold.money(), parallel("a"), parallel("b")),
+        (MicroUsd::new(30), 1, 0)
+    );
+    hold.exchange(NOW, &[key(), second()], MicroUsd::new(40))
+        .unwrap();
+    assert_eq!((parallel("a"), parallel("b")), (0, 1));
+    assert!(shelf.refuses(NOW, &second(), &ask(1)).is_some());
+    assert!(shelf.refuses(NOW, &first, &ask(100)).is_none());
+    hold.settle(&used(25));
+    let spent = |object: &Object| shelf.book().usage(object, NOW).total;
+    assert_eq!(spent(&first.object), MicroUsd::ZERO);
+    assert_eq!(spent(&second().object), MicroUsd::new(25));
+    assert_eq!(spent(&key().object), MicroUsd::new(25));
+    assert_eq!(parallel("b"), 0);
 }

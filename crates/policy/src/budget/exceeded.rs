@@ -34,6 +34,8 @@ pub enum ObjectKind {
     ModelPerTeam,
     /// A deployment of a provider.
     Deployment,
+    /// A provider, with all its deployments.
+    Provider,
 }
 
 impl ObjectKind {
@@ -53,6 +55,7 @@ impl ObjectKind {
             Self::ModelPerKey => "model_per_key",
             Self::ModelPerTeam => "model_per_team",
             Self::Deployment => "deployment",
+            Self::Provider => "provider",
         }
     }
 }
@@ -188,6 +191,7 @@ impl fmt::Display for Exceeded {
                     ObjectKind::ModelPerKey => "Model of key",
                     ObjectKind::ModelPerTeam => "Model of team",
                     ObjectKind::Deployment => "Deployment",
+                    ObjectKind::Provider => "Provider",
                     ObjectKind::User | ObjectKind::EndUser | ObjectKind::Key => "Key",
                 };
                 write!(f, "Budget has been exceeded! {word}={} ", self.shown)?;

@@ -26,6 +26,9 @@ pub struct Ask<'a, D> {
     pub judge: &'a dyn Fn(&D) -> Option<Rejection>,
     /// Whether the caller may use a model, named as in a fallback list. Asked for every group after the first one.
     pub permits: &'a dyn Fn(&str) -> bool,
+    /// Fallbacks that the request itself names; in place of the configured ones of the group that was asked for, where
+    /// those fit any failure.
+    pub fallbacks: &'a [String],
 }
 
 /// What kind of attempt follows.
@@ -354,9 +357,24 @@ impl<D> Router<D> {
         [reached, group]
     }
 
+    /// The fallbacks of the present group.
+    fn listed<'n>(
+        &'n self,
+        course: &Course,
+        names: &[&str],
+        class: FailureClass,
+        ask: &Ask<'n, D>,
+    ) -> &'n [String] {
+        let asked = course.name.is_none() && !ask.fallbacks.is_empty();
+        match asked && !self.settings.has_special(names, class) {
+            true => ask.fallbacks,
+            false => self.settings.fallbacks_after(names, class),
+        }
+    }
+
     fn has_fallback(&self, course: &Course, class: FailureClass, ask: &Ask<'_, D>) -> bool {
         let reached = self.reached_as(course, ask);
-        let own = self.settings.fallbacks_after(&reached, class);
+        let own = self.listed(course, &reached, class, ask);
         let mut open = own
             .iter()
             .chain(&course.queue)
@@ -374,7 +392,7 @@ impl<D> Router<D> {
         let mut class = class;
         loop {
             let names = self.reached_as(course, ask);
-            let listed = self.settings.fallbacks_after(&names, class).to_vec();
+            let listed = self.listed(course, &names, class, ask).to_vec();
             let reached = names.map(str::to_owned);
             for name in reached {
                 if !course.visited.contains(&name) {

@@ -105,6 +105,8 @@ pub enum Rejection {
     TokenLimit,
     /// It has as many calls in flight as it takes.
     ParallelLimit,
+    /// Its budget, or its provider's, has no room for the call.
+    Budget,
     /// The prompt is longer than it takes.
     ContextWindow,
     /// Its tags are not those of the request.
@@ -137,6 +139,7 @@ impl Rejection {
             Self::RequestLimit => "requests per minute are used up",
             Self::TokenLimit => "tokens per minute are used up",
             Self::ParallelLimit => "parallel requests are used up",
+            Self::Budget => "its budget has no room for the call",
             Self::ContextWindow => "the prompt is longer than it takes",
             Self::TagMismatch => "its tags are not those of the request",
             Self::NotPermitted => "the caller may not use its model group",
@@ -154,12 +157,13 @@ impl Rejection {
             Self::RequestLimit => 1,
             Self::TokenLimit => 2,
             Self::ParallelLimit => 3,
-            Self::Failed(_) => 4,
-            Self::ContextWindow => 5,
-            Self::TagMismatch => 6,
-            Self::NotPermitted => 7,
-            Self::ProviderNotBuilt => 8,
-            _ => 9,
+            Self::Budget => 4,
+            Self::Failed(_) => 5,
+            Self::ContextWindow => 6,
+            Self::TagMismatch => 7,
+            Self::NotPermitted => 8,
+            Self::ProviderNotBuilt => 9,
+            _ => 10,
         }
     }
 }

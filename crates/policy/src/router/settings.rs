@@ -201,14 +201,23 @@ impl Settings {
         }
     }
 
-    /// The groups to go to after a failure.
-    pub(super) fn fallbacks_after(&self, names: &[&str], class: FailureClass) -> &[String] {
-        let special = match class {
+    /// The groups to go to after a failure of a class that has fallbacks of its own.
+    fn special(&self, names: &[&str], class: FailureClass) -> Option<&[String]> {
+        match class {
             FailureClass::ContextWindow => self.context_window_fallbacks.of(names),
             FailureClass::ContentPolicy => self.content_policy_fallbacks.of(names),
             _ => None,
-        };
-        special
+        }
+    }
+
+    /// Whether a group has fallbacks for failures of this class alone.
+    pub(super) fn has_special(&self, names: &[&str], class: FailureClass) -> bool {
+        self.special(names, class).is_some()
+    }
+
+    /// The groups to go to after a failure.
+    pub(super) fn fallbacks_after(&self, names: &[&str], class: FailureClass) -> &[String] {
+        self.special(names, class)
             .or_else(|| self.fallbacks.of(names))
             .unwrap_or(&self.default_fallbacks)
     }

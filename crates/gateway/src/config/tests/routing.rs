@@ -174,6 +174,14 @@ fn what_cannot_be_meant_stops_the_start() {
             "router_settings.num_retries",
         ),
         (
+            "router_settings: {provider_budget_config: {openai: {time_period: 1d}}}",
+            "router_settings.provider_budget_config.openai",
+        ),
+        (
+            "router_settings: {provider_budget_config: {openai: {budget_limit: 1, time: 1d}}}",
+            "router_settings.provider_budget_config.openai.time",
+        ),
+        (
             "router_settings: {routing_strategy_args: {lowest_latency_buffer: x}}",
             "router_settings.routing_strategy_args.lowest_latency_buffer",
         ),

@@ -277,6 +277,11 @@ fn the_key_header_is_a_header() {
 fn routing_strategies_that_are_not_built_are_said() {
     let with = |name: &str| load_text(&format!("router_settings: {{routing_strategy: {name}}}"));
     assert!(noted(
+        &with("auto-router").unwrap(),
+        "router_settings.routing_strategy",
+        "simple-shuffle is used"
+    ));
+    assert!(!noted(
         &with("provider-budget-routing").unwrap(),
         "router_settings.routing_strategy",
         "simple-shuffle is used"

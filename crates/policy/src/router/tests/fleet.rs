@@ -137,6 +137,7 @@ fn ask_of(model: usize, now: u64, request: Request) -> Ask<'static, usize> {
         stream: false,
         judge: &|_| None,
         permits: &|_| true,
+        fallbacks: &[],
     }
 }
 

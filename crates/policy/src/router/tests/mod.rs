@@ -37,6 +37,7 @@ fn ask<'a>(model: &'a str, now: u64, draw: u64) -> Ask<'a, &'static str> {
         stream: false,
         judge: &|_| None,
         permits: &|_| true,
+        fallbacks: &[],
     }
 }
 
