@@ -2,7 +2,7 @@
 
 use super::anthropic_answer::finish_reason;
 use super::chat_write::{self, Chunks};
-use super::{AnswerError, Back, JSON_TOOL, Step};
+use super::{AnswerError, Back, JSON_TOOL, Step, TextPiece};
 use crate::anthropic::usage;
 use crate::json;
 use crate::openai::stream::Head;
@@ -269,6 +269,27 @@ impl FromMessages {
 }
 
 impl Step for FromMessages {
+    fn piece(&mut self, frame: &Frame) -> Option<TextPiece> {
+        let data = frame.data.as_ref()?;
+        let plain = matches!(self.block, Block::Text) && !self.done;
+        if !plain || memchr::memmem::find(data, b"\"text_delta\"").is_none() {
+            return None;
+        }
+        let doc = Doc::parse(data.clone(), &self.limits).ok()?;
+        let root = doc.root();
+        let index = root.get("index").and_then(|index| index.as_u64());
+        let delta = root.get("delta")?;
+        let known = root.get("type")?.is_str("content_block_delta")
+            && delta.get("type")?.is_str("text_delta")
+            && delta.entries().count() == 2
+            && index.is_some()
+            && index == self.index;
+        let text = delta.get("text")?;
+        let text =
+            (known && text.kind() == Kind::String && text.raw().len() > 2).then(|| text.id())?;
+        Some(TextPiece::new(doc, text))
+    }
+
     fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError> {
         let Some(data) = frame.data.clone() else {
             return Ok(());

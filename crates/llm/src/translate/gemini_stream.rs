@@ -1,11 +1,11 @@
 //! Gemini's streams as chat completion chunks.
 
-use super::Step;
 use super::gemini_answer::{
     Piece, call, call_id, candidates, finish_reason, image, is_blocked, open, pieces, usage,
     write_usage,
 };
 use super::types::{AnswerError, Back};
+use super::{Step, TextPiece};
 use crate::json;
 use crate::openai::stream::Head;
 use crate::scan::{Doc, Kind, Limits, Node};
@@ -169,6 +169,44 @@ impl ToChat {
 }
 
 impl Step for ToChat {
+    fn piece(&mut self, frame: &Frame) -> Option<TextPiece> {
+        let begun = matches!(
+            self.candidates.as_slice(),
+            [Candidate {
+                index: 0,
+                finished: false,
+                ..
+            }]
+        );
+        let data = frame.data.as_ref().filter(|_| begun && !self.over)?;
+        // A call is more than a text, and the last event has a reason.
+        let other = |word: &str| memchr::memmem::find(data, word.as_bytes()).is_some();
+        if other("finishReason") || other("functionCall") || other("promptFeedback") {
+            return None;
+        }
+        let doc = Doc::parse(data.clone(), &self.limits).ok()?;
+        let root = doc.root();
+        let mut listed = candidates(root);
+        let (0, candidate) = listed.next()? else {
+            return None;
+        };
+        let mut found = pieces(candidate);
+        let only = match (
+            found.next()?,
+            found.next(),
+            listed.next(),
+            root.get("error"),
+        ) {
+            (Piece::Text(token), None, None, None) if token.raw().len() > 2 => token.id(),
+            _ => return None,
+        };
+        let counted = usage(root);
+        drop(found);
+        drop(listed);
+        self.usage = counted.or(self.usage);
+        Some(TextPiece::new(doc, only))
+    }
+
     fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError> {
         let Some(data) = frame.data.clone().filter(|_| !self.over) else {
             return Ok(());

@@ -1,7 +1,7 @@
 //! A chat completion stream as a Messages stream.
 
 use super::messages_answer::{self, stop_reason};
-use super::{AnswerError, Back, Step};
+use super::{AnswerError, Back, Step, TextPiece};
 use crate::anthropic::write::{self, Delta};
 use crate::json;
 use crate::openai::stream::Head;
@@ -264,6 +264,14 @@ impl ToMessages {
 }
 
 impl Step for ToMessages {
+    fn take(&mut self, piece: &TextPiece, out: &mut Vec<u8>) -> bool {
+        let plain = self.started && !self.done && self.open == Some(Open::Text);
+        if plain {
+            self.text(piece.token(), out);
+        }
+        plain
+    }
+
     fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError> {
         let Some(data) = frame.data.clone() else {
             return Ok(());

@@ -46,14 +46,41 @@ use crate::json;
 use crate::openai::stream::Head;
 use crate::protocol::Protocol;
 pub use crate::provider::Wire;
-use crate::scan::{Doc, Limits};
+use crate::scan::{Doc, Limits, Node, NodeId};
 use crate::sse::{Frame, Framer, SseLimits};
 use anthropic_stream::FromMessages;
 use bytes::Bytes;
 use messages_stream::ToMessages;
 
+/// A further piece of the answer's text, as the provider wrote it.
+pub(crate) struct TextPiece {
+    doc: Doc,
+    /// Its string token.
+    node: NodeId,
+}
+
+impl TextPiece {
+    pub(crate) fn new(doc: Doc, node: NodeId) -> TextPiece {
+        TextPiece { doc, node }
+    }
+
+    /// The string token.
+    pub(crate) fn token(&self) -> Node<'_> {
+        self.doc.node(self.node)
+    }
+}
+
 /// One half of the way back of a stream.
 pub(crate) trait Step: Send {
+    /// The frame, if it is nothing but a further piece of text: the common event, handed to the next half without a
+    /// chunk in between. A frame that the next half does not take this way is pushed afterwards.
+    fn piece(&mut self, _frame: &Frame) -> Option<TextPiece> {
+        None
+    }
+    /// Takes a further piece of the text that is being written. False if it must come in a chunk.
+    fn take(&mut self, _piece: &TextPiece, _out: &mut Vec<u8>) -> bool {
+        false
+    }
     /// Takes the next frame; appends the frames it becomes.
     fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError>;
     /// The input is over, however it ended: closes what is open. A stream that was cut
@@ -216,6 +243,11 @@ impl StreamTranslator {
             }
             [only] => only.push(frame, out),
             [first, second, ..] => {
+                if let Some(piece) = first.piece(frame)
+                    && second.take(&piece, out)
+                {
+                    return Ok(());
+                }
                 let mut chat = Vec::new();
                 first.push(frame, &mut chat)?;
                 relay(&mut self.between, chat, second.as_mut(), out)

@@ -1,11 +1,11 @@
 //! A stream of chat completion chunks as the events of a response.
 
-use super::Step;
 use super::responses_out::{
     Body, Item, Part, input_of, item_id, logprobs, reasoning_of, response_id, signature_of, status,
     summary,
 };
 use super::types::{AnswerError, Back};
+use super::{Step, TextPiece};
 use crate::json;
 use crate::openai::stream::Head;
 use crate::responses::event::Place;
@@ -596,6 +596,13 @@ fn item_members(out: &mut Vec<u8>, place: usize, item: &[u8]) {
 }
 
 impl Step for FromChat {
+    fn take(&mut self, piece: &TextPiece, out: &mut Vec<u8>) -> bool {
+        // What follows the end of a choice is for the slow way to judge.
+        let plain = self.begun && !self.over && self.reason.is_none();
+        let text = piece.token().as_str().unwrap_or_default();
+        plain && self.more_text(&text, b"", out)
+    }
+
     fn push(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), AnswerError> {
         let Some(data) = frame.data.clone().filter(|_| !self.over) else {
             return Ok(());

@@ -24,6 +24,7 @@ mod relay;
 mod responses;
 mod responses_chat;
 mod scan;
+mod signed_ids;
 mod sse;
 mod stream;
 mod tokens;
