@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<LedgerReport> {
     let programs = gateways::Programs {
         sealgate: Some(options.sealgate.clone()),
         null_journal: None,
+        crabllm: None,
         venv: options.venv.clone(),
     };
     let mut report = LedgerReport {
