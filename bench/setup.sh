@@ -60,7 +60,7 @@ build_null_journal() {
         --target-dir "$target/bench-null-journal"
 }
 
-# another_gateway DIRECTORY: a gateway in Rust from crates.io, beside ours. It is built on request only
+# another_gateway DIRECTORY: another gateway in Rust, beside ours. It is built on request only
 # (SEALGATE_BENCH_RUST_PEER=1): that takes as long as Sealgate itself. Says whether it is there.
 another_gateway() {
     local version=0.0.25

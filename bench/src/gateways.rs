@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     SealgateLogged,
     /// Sealgate with the journal that keeps nothing; exists in the bench build only.
     NullJournal,
-    /// Another gateway in Rust, from crates.io. It relays and keeps no record.
+    /// Another gateway in Rust. It relays and keeps no record.
     Crabllm,
     LiteLlm,
     /// LiteLLM with a callback that seals each call through the reference package.
