@@ -128,6 +128,35 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Calls `each` with every record of a type, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn records_of_type(
+        &self,
+        capsule_type: &str,
+        mut each: impl FnMut(&ledger::journal::Row),
+    ) -> Result<(), ReadError> {
+        let columns = crate::sqlite::COLUMNS;
+        let sql = format!("SELECT {columns} FROM capsules WHERE type = ?1 ORDER BY sequence");
+        let mut statement = self.connection().prepare(&sql)?;
+        for row in statement.query_map([capsule_type], crate::sqlite::read_row)? {
+            each(&row?);
+        }
+        Ok(())
+    }
+
+    /// Every entity that the audit log names: table, tenant, id.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn audited(&self) -> Result<Vec<(String, String, String)>, ReadError> {
+        let sql = "SELECT DISTINCT table_name, tenant, object_id FROM sealgate_audit";
+        let mut statement = self.connection().prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn has_identity(&self) -> Result<bool, ReadError> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sealgate_entities'";
         Ok(self.connection().prepare(sql)?.exists([])?)

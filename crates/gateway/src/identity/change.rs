@@ -8,6 +8,7 @@ use policy::identity::{Entity, Principal, SpendBase, Tables};
 use store::change::{AuditRow, Change, EntityRow};
 
 use super::Identity;
+use super::roll::label;
 use crate::app::App;
 use crate::digest::Purpose;
 use crate::ids;
@@ -45,6 +46,9 @@ pub(crate) enum ChangeError {
     /// It could not be sealed or stored.
     #[error("the change could not be recorded in the ledger: {0}")]
     Ledger(String),
+    /// The stored row is not the one that was sealed.
+    #[error("{0} is not as it was sealed")]
+    Damaged(String),
     /// A row or record cannot be made of it.
     #[error("{0}")]
     Form(String),
@@ -63,6 +67,7 @@ pub(crate) struct Edited {
 /// A committed row on its way into the tables.
 pub(super) struct Applied {
     pub(super) row: Arc<Entity>,
+    pub(super) before: Option<Arc<Entity>>,
     pub(super) deleted: bool,
     /// What it has spent from now on, when that was set.
     pub(super) spend: Option<SpendBase>,
@@ -125,6 +130,11 @@ impl<'a> Editor<'a> {
                 mut after,
             } = edit;
             let deleted = action == Action::Deleted;
+            // Sealing it again would make good what somebody wrote into the database.
+            if !deleted && before.as_ref().is_some_and(|row| row.damaged) {
+                return Err(ChangeError::Damaged(after.kind.as_str().to_owned()));
+            }
+            let missing = deleted && self.app.identity.roll.is_missing(&self.app.digests, &after);
             let before_spend = before.as_ref().and_then(|row| row.spend);
             after.version = before.as_ref().map_or(0, |row| row.version) + 1;
             after.updated_at = now;
@@ -173,17 +183,34 @@ impl<'a> Editor<'a> {
                 before_value: before_doc,
                 updated_values: after_doc,
             });
-            change.rows.push(row);
+            if !missing {
+                change.rows.push(row);
+            }
             let spend = after.spend.filter(|spend| before_spend != Some(*spend));
+            after.damaged = false;
             rows.push(Applied {
                 row: Arc::new(after),
+                before,
                 deleted,
                 spend,
             });
         }
         let identity = &self.app.identity;
+        let edits = rows
+            .iter()
+            .map(|done| (done.before.as_deref(), &*done.row, done.deleted));
+        let next = identity
+            .roll
+            .next(&identity.secrets, &self.app.digests, edits);
+        let next = next.map(|(next, row)| {
+            change.rows.push(row);
+            next
+        });
         let Some(replicas) = identity.others() else {
             self.seal(&change, sealed, now).await?;
+            if let Some(next) = next {
+                identity.roll.commit(next);
+            }
             return Ok(identity.put(rows));
         };
         let number = replicas
@@ -226,11 +253,8 @@ impl<'a> Editor<'a> {
         entry.insert("before", before.map_or(Value::Null, digest));
         entry.insert("kind", stored.kind.as_str());
         entry.insert("mac", stored.mac.as_str());
-        // The id of a key is public; others may be somebody's name.
-        match row.kind {
-            policy::identity::Kind::Key => entry.insert("object", stored.id.as_str()),
-            _ => entry.insert("object", digest(&stored.id)),
-        };
+        let label = label(&self.app.digests, &stored.kind, &stored.tenant, &stored.id);
+        entry.insert("object", label);
         entry.insert("version", stored.version);
         Value::Object(entry)
     }
@@ -245,7 +269,7 @@ impl<'a> Editor<'a> {
         env.insert("key_id", self.by.key().map_or("master", |key| &key.id));
         env.insert("ledger", app.ledger_info.id.as_ref());
         env.insert("observed", true);
-        let count = change.rows.len();
+        let count = change.audit.len();
         let capsule = Capsule {
             id: ids::call_id(now).map_err(|error| ChangeError::Form(error.to_string()))?,
             capsule_type: CapsuleType::Auth,

@@ -11,16 +11,30 @@ use store::change::EntityRow;
 use store::identity::Spent;
 use store::reader::{ReadError, Reader};
 
+use super::roll::{self, Found};
 use super::secret::Secrets;
 use crate::config::Config;
 use crate::digest::{DigestKey, Purpose};
 
 /// The entities of the rows, and how many of them are not as they were sealed. Those are kept, marked: they refuse calls.
-pub(super) fn rows(stored: &[EntityRow], secrets: &Secrets) -> (Vec<Arc<Entity>>, usize) {
-    let mut damaged = 0;
-    let mut out = Vec::with_capacity(stored.len());
+pub(super) fn rows(
+    stored: &[EntityRow],
+    secrets: &Secrets,
+    digests: &DigestKey,
+    found: Found,
+) -> (Vec<Arc<Entity>>, usize) {
+    let mut damaged = found.missing.len();
+    let mut out: Vec<Arc<Entity>> = found.missing.into_iter().map(Arc::new).collect();
+    out.reserve(stored.len());
     for row in stored {
-        let entity = entity(row, secrets);
+        if super::kind_of(&row.kind).is_none() {
+            continue;
+        }
+        let mut entity = entity(row, secrets);
+        if !found.wrong.is_empty() {
+            let label = roll::label(digests, &row.kind, &row.tenant, &row.id);
+            entity.damaged |= found.wrong.contains(&(row.kind.clone(), label));
+        }
         damaged += usize::from(entity.damaged);
         out.push(Arc::new(entity));
     }

@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod change;
 mod load;
 mod others;
+mod roll;
 pub(crate) mod secret;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use store::change::EntityRow;
 use tokio::sync::watch;
 
 pub(crate) use change::{Action, ChangeError, Edited, Editor};
+use roll::Roll;
 use secret::Secrets;
 
 use crate::config::Config;
@@ -26,6 +28,8 @@ use crate::replicas::Replicas;
 pub struct Seed {
     /// Entities as they were read.
     pub rows: Vec<EntityRow>,
+    /// The file that holds the newest state of the roll of entities; without it there is no roll.
+    pub roll: Option<PathBuf>,
     /// The database, for the audit log and rows of spend; `None` for a ledger in memory.
     pub database: Option<PathBuf>,
 }
@@ -50,8 +54,10 @@ pub(crate) struct Identity {
     pub(crate) database: Option<PathBuf>,
     /// The other processes, where limits are shared with any.
     pub(crate) replicas: Option<Arc<Replicas>>,
-    /// Rows whose MAC was wrong at start.
+    /// Rows that were not as they were sealed at start, and sealed rows that were gone.
     pub(crate) damaged: usize,
+    /// Which rows there are, as they were sealed.
+    roll: Roll,
     /// Rises with each change, so that open streams look whether they may go on.
     changed: watch::Sender<u64>,
     /// One change at a time: read, decide, seal, apply.
@@ -69,7 +75,11 @@ impl Identity {
         replicas: Option<Arc<Replicas>>,
     ) -> Result<Self, store::reader::ReadError> {
         let secrets = Secrets::new(digest_key);
-        let (rows, damaged) = load::rows(&seed.rows, &secrets);
+        let database = seed.database.as_deref();
+        // Several processes change rows in no common order; each would find the others' changes missing.
+        let at = seed.roll.filter(|_| replicas.is_none());
+        let (roll, found) = Roll::check(&seed.rows, &secrets, digests, at, database)?;
+        let (rows, damaged) = load::rows(&seed.rows, &secrets, digests, found);
         let directory = Directory::default();
         directory.apply(rows.into_iter().map(|row| (row, false)));
         let mut book = Book::new(config.budgets.rules.clone());
@@ -88,6 +98,7 @@ impl Identity {
             database: seed.database,
             replicas,
             damaged,
+            roll,
             changed: watch::Sender::new(0),
             editing: tokio::sync::Mutex::new(()),
         })
@@ -216,18 +227,12 @@ fn expiry(caller: &Principal) -> Option<i64> {
     caller.key()?.key.as_deref()?.expires
 }
 
-/// Kinds in the order in which a store's words name them.
+/// The kind that a store's word names.
 pub(crate) fn kind_of(word: &str) -> Option<Kind> {
-    [
-        Kind::Key,
-        Kind::Team,
-        Kind::User,
-        Kind::Organization,
-        Kind::Customer,
-        Kind::Budget,
-        Kind::Tag,
-        Kind::Tenant,
-    ]
-    .into_iter()
-    .find(|kind| kind.as_str() == word)
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
+}
+
+/// The kind whose table in LiteLLM's words this is.
+fn kind_of_table(table: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind.table() == table)
 }

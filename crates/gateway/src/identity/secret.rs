@@ -1,5 +1,5 @@
-//! Keyed digests of virtual keys, and MACs of stored rows. Two keys, both made from the ledger's digest key under labels of
-//! their own, so that neither stands in for the other.
+//! Keyed digests of virtual keys, MACs of stored rows, and the key of their roll: all made from the ledger's digest key under
+//! labels of their own, so that none stands in for another.
 
 use sha2::{Digest as _, Sha256};
 use store::change::EntityRow;
@@ -8,6 +8,7 @@ use store::change::EntityRow;
 pub(crate) struct Secrets {
     pepper: [u8; 32],
     rows: [u8; 32],
+    roll: [u8; 32],
 }
 
 impl Secrets {
@@ -16,6 +17,7 @@ impl Secrets {
         Self {
             pepper: blake3::derive_key("sealgate 2026-11-20 virtual keys", root),
             rows: blake3::derive_key("sealgate 2026-11-20 entity rows", root),
+            roll: blake3::derive_key("sealgate 2026-11-20 roll of entities", root),
         }
     }
 
@@ -27,6 +29,11 @@ impl Secrets {
     /// The keyed digest of a key whose SHA-256 is known.
     pub(crate) fn of_hash(&self, hash: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.pepper, hash).as_bytes()
+    }
+
+    /// The key of the roll.
+    pub(crate) fn roll_key(&self) -> [u8; 32] {
+        self.roll
     }
 
     /// The MAC of a stored row, 64 hexadecimal characters.

@@ -171,6 +171,9 @@ impl From<ChangeError> for ManageError {
             ChangeError::Ledger(_) => {
                 Self::NotRecorded("the change could not be recorded in the ledger".to_owned())
             }
+            ChangeError::Damaged(kind) => Self::Invalid(format!(
+                "the stored {kind} is not the one that was sealed, so it counts as blocked; delete it and make it anew"
+            )),
             ChangeError::Form(_) => {
                 Self::Invalid("the change cannot be recorded in this form".to_owned())
             }

@@ -482,14 +482,8 @@ pub(super) async fn block(call: &Call<'_>, blocked: bool) -> Result<Value, Manag
     };
     let after = Entity {
         blocked,
-        damaged: false,
         ..Entity::clone(&before)
     };
-    if before.damaged {
-        return Err(ManageError::Invalid(
-            "the stored row is not the one that was sealed; delete the key".to_owned(),
-        ));
-    }
     let rows = editor
         .commit(vec![Edited {
             action,

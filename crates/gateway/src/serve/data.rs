@@ -126,6 +126,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         identity: Seed {
             rows: reader.entities()?,
             database: Some(data.database()),
+            roll: Some(dir.join("entities")),
         },
     })
 }

@@ -78,6 +78,24 @@ pub struct Caps {
 const MINUTE: Period = Period::Seconds(60);
 
 impl Caps {
+    /// Limits that no call fits.
+    pub const NOTHING: Self = Self {
+        max_budget: Some(MicroUsd::ZERO),
+        soft_budget: None,
+        budget_duration: None,
+        budget_limits: Vec::new(),
+        max_spend_per_minute: None,
+        model_max_budget: BTreeMap::new(),
+        rpm_limit: Some(0),
+        tpm_limit: None,
+        tpd_limit: None,
+        max_parallel_requests: Some(0),
+        model_rpm_limit: BTreeMap::new(),
+        model_tpm_limit: BTreeMap::new(),
+        temp_budget_increase: None,
+        temp_budget_expiry: None,
+    };
+
     /// Whether nothing is limited.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -347,8 +347,13 @@ impl Tables {
         let budget = row
             .budget
             .as_deref()
-            .and_then(|id| self.get(Kind::Budget, &row.tenant, id))
-            .and_then(|budget| budget.caps.as_deref());
+            .map(|id| self.get(Kind::Budget, &row.tenant, id));
+        // What gave limits and is not there as it was sealed gives none that anybody may rely on: nothing passes.
+        let lost = |budget: &Option<&Arc<Entity>>| budget.is_none_or(|budget| budget.damaged);
+        if row.damaged || budget.as_ref().is_some_and(lost) {
+            return Limits::Made(Box::new(Caps::NOTHING));
+        }
+        let budget = budget.flatten().and_then(|budget| budget.caps.as_deref());
         match (budget, &row.caps) {
             (None, None) => Limits::None,
             (None, Some(_)) => Limits::Of(row.clone()),

@@ -37,6 +37,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Key,
+        Self::Team,
+        Self::User,
+        Self::Organization,
+        Self::Customer,
+        Self::Budget,
+        Self::Tag,
+        Self::Tenant,
+    ];
+
     /// The word in rows and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

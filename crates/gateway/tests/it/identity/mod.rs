@@ -2,6 +2,7 @@
 
 mod auth;
 mod authz;
+mod behind;
 mod budgets;
 mod lifecycle;
 mod limits;

@@ -5,7 +5,7 @@
 //! is in any answer, log, metric or file.
 
 mod app;
-mod client;
+pub(crate) mod client;
 mod clock;
 mod evidence;
 mod invariants;
