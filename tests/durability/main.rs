@@ -14,6 +14,7 @@
     reason = "helpers of tests may state what must hold, and say what they did"
 )]
 
+mod budget;
 mod full_disk;
 mod full_logs;
 mod kill;

@@ -19,7 +19,7 @@ struct Deferred {
     until: &'static [Until],
 }
 
-const TABLE: [Deferred; 12] = [
+const TABLE: [Deferred; 10] = [
     Deferred {
         id: "SSRF-13",
         what: "a stored connection whose base URL changes keeps no secret",
@@ -36,7 +36,6 @@ const TABLE: [Deferred; 12] = [
             Until::Route("webhook"),
             Until::Setting("alerting"),
             Until::Setting("alert_to_webhook_url"),
-            Until::Route("/team/"),
         ],
     },
     Deferred {
@@ -58,11 +57,6 @@ const TABLE: [Deferred; 12] = [
         id: "LED-15 (prices)",
         what: "price tables changed behind our back",
         until: &[Until::Route("/model/new"), Until::Route("/price")],
-    },
-    Deferred {
-        id: "LED-15 (entities)",
-        what: "keys and teams changed behind our back",
-        until: &[Until::Route("/key/"), Until::Route("/team/")],
     },
     Deferred {
         id: "DUR-07",
@@ -93,11 +87,6 @@ const TABLE: [Deferred; 12] = [
         what: "partition between replicas",
         until: &[Until::Package("tokio-postgres"), Until::Package("redis")],
     },
-    Deferred {
-        id: "INFO-07",
-        what: "management replies scanned for digests",
-        until: &[Until::Route("/key/"), Until::Route("/user/")],
-    },
 ];
 
 /// INFO-09 waits for an exporter of traces.
@@ -112,9 +101,9 @@ const EXPORTERS: Deferred = Deferred {
 };
 
 /// Every id that the plan names as deferred.
-const IDS: [&str; 11] = [
+const IDS: [&str; 10] = [
     "SSRF-13", "SSRF-17", "HTTP-21", "LED-15", "DUR-07", "DUR-09", "DUR-11", "DUR-13", "DUR-15",
-    "INFO-07", "INFO-09",
+    "INFO-09",
 ];
 
 const MANIFESTS: [&str; 8] = [
@@ -142,7 +131,12 @@ fn exists(until: &Until) -> Option<String> {
     match until {
         Until::Route(part) => ROUTES
             .iter()
-            .flat_map(|route| route.paths)
+            .flat_map(|route| route.paths.iter().copied())
+            .chain(
+                policy::identity::MANAGE_ROUTES
+                    .iter()
+                    .map(|route| route.path),
+            )
             .find(|path| path.contains(part))
             .map(|path| format!("route {path}")),
         Until::Package(name) => MANIFESTS
