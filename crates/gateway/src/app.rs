@@ -17,6 +17,7 @@ use crate::digest::DigestKey;
 use crate::error::Error;
 use crate::guardrails::Checks;
 use crate::identity::Identity;
+use crate::manage::reads::Reads;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::headers::Witness;
@@ -67,6 +68,8 @@ pub(crate) struct App {
     pub(crate) contents: Arc<Contents>,
     pub(crate) upstream: Upstream,
     pub(crate) slots: Arc<Slots>,
+    /// Reads of spend and audit that are not sealed yet.
+    pub(crate) reads: Reads,
     /// Requests and wrong keys by address.
     pub(crate) requests_by_address: Pace,
     pub(crate) wrong_keys_by_address: Pace,
@@ -106,6 +109,7 @@ impl App {
         let limits = &parts.snapshot.config.limits;
         Self {
             slots: Slots::new(limits.max_parallel),
+            reads: Reads::default(),
             requests_by_address: Pace::default(),
             wrong_keys_by_address: Pace::default(),
             refusals: Refusals::new(limits.sealed_refusals_per_minute),

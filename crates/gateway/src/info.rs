@@ -141,20 +141,27 @@ pub(crate) fn callbacks(snapshot: &Snapshot) -> String {
 }
 
 /// Whether a caller may use a model, and so may see it.
-pub(crate) fn shown(caller: Option<&policy::Caller>, name: &str) -> bool {
-    caller.is_some_and(|caller| caller.principal().may_use(name).is_ok())
+pub(crate) fn shown(snapshot: &Snapshot, caller: Option<&policy::Caller>, name: &str) -> bool {
+    let config = &snapshot.config;
+    let group = config.models.group_of(name).unwrap_or(name);
+    let groups = config.access_groups.of(group);
+    caller.is_some_and(|caller| caller.principal().may_use_as(name, groups).is_ok())
 }
 
 /// `GET /models`.
 pub(crate) fn models(snapshot: &Snapshot, caller: Option<&policy::Caller>) -> Vec<u8> {
     let names = snapshot.config.models.names().into_iter();
-    models::list(names.filter(|name| shown(caller, name)).map(Model::named))
+    models::list(
+        names
+            .filter(|name| shown(snapshot, caller, name))
+            .map(Model::named),
+    )
 }
 
 /// `GET /models` for clients of Anthropic's SDKs: the same list in their form.
 pub(crate) fn anthropic_models(snapshot: &Snapshot, caller: Option<&policy::Caller>) -> Vec<u8> {
     let names = snapshot.config.models.names().into_iter();
-    llm::anthropic::models::list(names.filter(|name| shown(caller, name)))
+    llm::anthropic::models::list(names.filter(|name| shown(snapshot, caller, name)))
 }
 
 /// `GET /models/{id}`.
@@ -167,7 +174,7 @@ pub(crate) fn model(
     id: &str,
 ) -> Result<Vec<u8>, Error> {
     let id = percent_decoded(id);
-    if !snapshot.config.models.knows(&id) || !shown(caller, &id) {
+    if !snapshot.config.models.knows(&id) || !shown(snapshot, caller, &id) {
         return Err(Error::NoSuchModel(id.chars().take(100).collect()));
     }
     let mut out = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) fn deployments(snapshot: &Snapshot, caller: Option<&Caller>) -> Strin
         .config
         .models
         .deployments()
-        .filter(|(group, _)| shown(caller, group))
+        .filter(|(group, _)| shown(snapshot, caller, group))
         .map(|(group, deployment)| {
             json!({
                 "model_name": group,
@@ -38,7 +38,9 @@ pub(crate) fn groups(snapshot: &Snapshot, caller: Option<&Caller>, query: &str) 
         .map(percent_decoded);
     let mut groups: Vec<(String, Vec<&Deployment>)> = Vec::new();
     for (group, deployment) in snapshot.config.models.deployments() {
-        if wanted.as_deref().is_some_and(|wanted| wanted != group) || !shown(caller, group) {
+        if wanted.as_deref().is_some_and(|wanted| wanted != group)
+            || !shown(snapshot, caller, group)
+        {
             continue;
         }
         match groups.iter_mut().find(|(name, _)| name == group) {

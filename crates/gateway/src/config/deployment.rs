@@ -157,6 +157,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
             .into_iter()
             .map(|(tag, _)| tag.to_owned())
             .collect(),
+        access_groups: names(&draft.info, "access_groups", reading),
         max_input_tokens: draft.info.whole("max_input_tokens", 1, reading.report),
         retries: params
             .count("num_retries", 0, reading.report)

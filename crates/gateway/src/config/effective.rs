@@ -53,6 +53,10 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.add("budgets", format!("{:?}", config.budgets));
     for (group, deployment) in config.models.deployments() {
         self::deployment(group, deployment, &mut out);
+        if !config.budgets.strict {
+            let path = format!("models.{group}.{}.budget_bound_usd", deployment.id);
+            out.add(&path, optional(bound(config, deployment)));
+        }
     }
     out.add("models", config.models.names().join(", "));
     for guardrail in &config.guardrails {
@@ -105,6 +109,37 @@ impl Lines {
 
 fn optional(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "(none)".to_owned(), |value| value.to_string())
+}
+
+/// By how much one call to a deployment can pass a budget where calls reserve an estimate: the price of its longest answer,
+/// which is the model's where that is known, else what `max_tokens` says, so there is no number.
+fn bound(config: &Config, deployment: &Deployment) -> Option<policy::MicroUsd> {
+    let name = deployment.upstream_model.name(None);
+    let listed = policy::price_table::find(&deployment.provider, &name);
+    let price = match deployment.price.is_known() {
+        true => deployment.price,
+        false => listed.map_or(
+            Price {
+                output: config.budgets.unpriced,
+                ..Price::default()
+            },
+            |row| row.price,
+        ),
+    };
+    let output = deployment
+        .max_output
+        .or_else(|| listed.map(|row| row.most_output))?;
+    let rate = price.output.into_iter().chain(price.reasoning).max()?;
+    let billed = policy::Billed {
+        output,
+        ..policy::Billed::default()
+    };
+    let dearest = Price {
+        input: Some(rate),
+        output: Some(rate),
+        ..Price::default()
+    };
+    dearest.cost(&billed).ok()?.amount
 }
 
 fn limits(config: &Config, out: &mut Lines) {
@@ -236,6 +271,10 @@ fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
         optional(deployment.max_parallel),
     );
     out.add(&format!("{path}.tags"), deployment.tags.join(", "));
+    if !deployment.access_groups.is_empty() {
+        let names = deployment.access_groups.join(", ");
+        out.add(&format!("{path}.access_groups"), names);
+    }
     out.add(
         &format!("{path}.max_input_tokens"),
         optional(deployment.max_input_tokens),

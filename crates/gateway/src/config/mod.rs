@@ -4,6 +4,7 @@
 //! every key by a table, and collects **all** problems with their lines. It
 //! opens no port and no connection. Nothing it says holds a secret.
 
+mod access;
 mod budgets;
 mod callbacks;
 mod checklist;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 use policy::{Authenticator, Router, Secret};
 
+pub use access::AccessGroups;
 pub use budgets::Budgets;
 pub use callbacks::{Callback, CallbackKind};
 pub use checklist::{Point, Verdict, checklist, checklist_text};
@@ -85,6 +87,8 @@ pub struct Config {
     pub metrics_need_key: bool,
     /// Model groups, aliases and their deployments.
     pub models: Router<Arc<Deployment>>,
+    /// Access groups of model groups.
+    pub access_groups: AccessGroups,
     /// Budgets, rates, and the addresses they are decided by.
     pub budgets: Budgets,
     /// Checks that calls can select.
@@ -321,6 +325,7 @@ fn build(
         key_header: general::key_header(&general, report),
         master_key_on_llm_routes: own.master_key_on_llm_routes,
         metrics_need_key: general::metrics_need_key(&litellm, report),
+        access_groups: AccessGroups::new(&models),
         models,
         budgets,
         guardrails,

@@ -70,6 +70,8 @@ pub struct Deployment {
     pub forward_metadata: bool,
     /// Tags by which requests choose it.
     pub tags: Vec<String>,
+    /// Access groups of its model group: a key that lists one may use the model.
+    pub access_groups: Vec<String>,
     /// Longest prompt in tokens.
     pub max_input_tokens: Option<u64>,
     /// Repetitions after a failure; wins over the router's number.

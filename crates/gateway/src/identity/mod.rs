@@ -2,6 +2,8 @@
 
 pub(crate) mod address;
 mod change;
+#[cfg(feature = "figures")]
+pub mod figures;
 mod load;
 mod others;
 mod roll;

@@ -351,6 +351,7 @@ fn with_key(call: &Call<'_>, row: &Entity, text: &str) -> Value {
             !model.contains('*') && !model.starts_with("all-") && *model != "no-default-models"
         })
         .filter(|model| !config.config.models.knows(model))
+        .filter(|model| !config.config.access_groups.has(model))
         .collect();
     if !missing.is_empty() {
         let warning = format!(

@@ -10,6 +10,7 @@ mod error;
 mod keys;
 mod mint;
 mod others;
+pub(crate) mod reads;
 mod show;
 mod spend;
 mod teams;
@@ -222,7 +223,10 @@ async fn answer(
         body: body::parse(&bytes)?,
         changed_by: named.map(|text| text.chars().take(200).collect()),
     };
-    handle(&call).await.map_err(Error::from)
+    let answer = handle(&call).await?;
+    let key = caller.key().map_or("master", |key| &key.id);
+    app.reads.note(route.id, route.path, key, &answer);
+    Ok(answer)
 }
 
 async fn handle(call: &Call<'_>) -> Result<Value, ManageError> {

@@ -57,7 +57,8 @@ pub(crate) fn admit(
     };
     if request.model.is_none() {
         // What was stored earlier is used with the rights of now.
-        principal.may_use(&destination.group)?;
+        let groups = snapshot.config.access_groups.of(&destination.group);
+        principal.may_use_as(&destination.group, groups)?;
     }
     let selected = snapshot.checks.select(&snapshot.config, &named)?;
     if request.body.stream()
@@ -91,8 +92,9 @@ fn allowed(
     }
     let may = {
         let caller = principal.clone();
-        move |name: &str| {
-            caller.may_use(name)?;
+        let access = snapshot.config.access_groups.clone();
+        move |name: &str, group: &str| {
+            caller.may_use_as(name, access.of(group))?;
             match &customer {
                 Some(row) if !serves(row, name) => Err(AccessError::Model {
                     object: "customer",
@@ -105,15 +107,15 @@ fn allowed(
     let mut first: Option<String> = None;
     if let Some(model) = request.model.as_deref() {
         let group = snapshot.config.models.group_of(model);
-        let by_name = may(model);
-        let by_group = group.is_some_and(|group| may(group).is_ok());
+        let by_name = may(model, group.unwrap_or(model));
+        let by_group = group.is_some_and(|group| may(group, group).is_ok());
         if !by_group {
             by_name?;
         }
         first = group.map(str::to_owned);
     }
     Ok(Some(Arc::new(move |name: &str| {
-        first.as_deref() == Some(name) || may(name).is_ok()
+        first.as_deref() == Some(name) || may(name, name).is_ok()
     })))
 }
 

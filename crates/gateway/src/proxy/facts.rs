@@ -133,8 +133,10 @@ pub(crate) struct Facts {
     pub(crate) billed: bool,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) key_id: Arc<str>,
-    /// The agent that the key is bound to.
+    /// The agent of the call, where one is known.
     pub(crate) agent: Option<Box<str>>,
+    /// Whether only the request says so; the key may name agents.
+    pub(crate) agent_claimed: bool,
     pub(crate) tenant: String,
     /// Who the call counts against.
     pub(crate) billing: Billing,

@@ -188,6 +188,7 @@ fn facts(
     ]
     .into_iter()
     .find_map(header);
+    let (agent, agent_claimed) = agent(&admitted.caller, request.body.as_ref());
     Facts {
         id,
         arrival: request.arrival,
@@ -198,7 +199,8 @@ fn facts(
         billed: request.protocol.is_billed(),
         snapshot: snapshot.clone(),
         key_id: Arc::from(admitted.caller.key_id().as_str()),
-        agent: bound_agent(&admitted.caller),
+        agent,
+        agent_claimed,
         tenant: admitted.caller.tenant().to_owned(),
         billing,
         destination: super::facts::Destination {
@@ -253,10 +255,40 @@ fn facts(
     }
 }
 
-/// The first agent that the key is bound to.
-fn bound_agent(caller: &policy::auth::Caller) -> Option<Box<str>> {
-    let key = caller.principal().key()?.key.as_deref()?;
-    key.agents.first().cloned()
+/// Longest name of an agent that a request may give.
+const LONGEST_AGENT: usize = 100;
+
+/// The agent of a call, and whether only the request says so: one that the request names and the key may name, else the first
+/// that the key is bound to, else the alias of key or team.
+fn agent(
+    caller: &policy::auth::Caller,
+    body: &dyn llm::protocol::Request,
+) -> (Option<Box<str>>, bool) {
+    let principal = caller.principal();
+    let Some(key) = principal.key() else {
+        return (None, false);
+    };
+    let bound = key.key.as_deref().map(|part| &part.agents);
+    if let Some(bound) = bound.filter(|bound| !bound.is_empty()) {
+        let named = body
+            .member("metadata")
+            .and_then(|metadata| metadata.get("agent_name")?.as_str());
+        let may = |name: &str| {
+            let listed = bound
+                .iter()
+                .any(|agent| **agent == *name || &**agent == "*");
+            listed && !name.is_empty() && name.len() <= LONGEST_AGENT
+        };
+        if let Some(name) = named.filter(|name| may(name)) {
+            return (Some(name.into_owned().into()), true);
+        }
+        let first = bound.iter().find(|agent| &***agent != "*");
+        if first.is_some() {
+            return (first.cloned(), false);
+        }
+    }
+    let alias = |row: Option<&Arc<policy::identity::Entity>>| row?.alias.clone();
+    (alias(Some(key)).or_else(|| alias(principal.team())), false)
 }
 
 /// What is kept of a call, decided before anything of it is digested.

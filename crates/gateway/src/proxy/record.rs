@@ -82,6 +82,9 @@ fn context(
 ) -> Context {
     let mut env = Object::with_capacity(24);
     // Inserted in sorted order: the object appends without searching.
+    if facts.agent_claimed {
+        env.insert("agent_claimed", true);
+    }
     if let Some(analytics) = facts.analytics {
         env.insert("analytics", analytics);
     }

@@ -320,6 +320,7 @@ fn ticker(app: &Arc<App>) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinH
                 go_on = ended.recv_timeout(Duration::from_secs(1))
                     == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
                 app.refusals.flush(&app);
+                app.reads.flush(&app, !go_on);
                 if go_on {
                     retention(&app, &runtime);
                 }
@@ -338,6 +339,12 @@ fn retention(app: &App, runtime: &tokio::runtime::Handle) {
 }
 
 impl Running {
+    /// What runs.
+    #[cfg(feature = "figures")]
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
     /// Address of the main listener.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -102,6 +102,17 @@ impl Principal {
     /// # Errors
     /// [`AccessError::Model`] with the first object that does not.
     pub fn may_use(&self, model: &str) -> Result<(), AccessError> {
+        self.may_use_as(model, &[])
+    }
+
+    /// As [`Principal::may_use`], for a model that belongs to access groups: a list that names one of them allows it too.
+    ///
+    /// # Errors
+    /// [`AccessError::Model`] with the first object that does not.
+    pub fn may_use_as(&self, model: &str, groups: &[String]) -> Result<(), AccessError> {
+        let listed = |row: &Entity, team: Option<&Entity>, model: &str| {
+            listed(row, team, model) || groups.iter().any(|group| names(row, team, group))
+        };
         let refuse = |object| {
             Err(AccessError::Model {
                 object,
@@ -246,6 +257,15 @@ impl Principal {
         };
         *team.tenant == *self.tenant && self.user_id().is_some_and(lead)
     }
+}
+
+/// Whether a row's list names an access group. Unlike a model's name, a group's is never met by a pattern or an empty list.
+fn names(row: &Entity, team: Option<&Entity>, group: &str) -> bool {
+    row.models.iter().any(|name| {
+        let of_team =
+            || team.is_some_and(|team| team.models.is_empty() || names(team, None, group));
+        **name == *group || &**name == "all-team-models" && of_team()
+    })
 }
 
 fn admin(user: &Entity) -> bool {

@@ -40,6 +40,10 @@ impl Site {
         self.dir.path().join("data")
     }
 
+    pub(super) fn database(&self) -> PathBuf {
+        self.data().join("capsules.db")
+    }
+
     pub(super) fn rows(&self) -> Vec<EntityRow> {
         rows(&self.data())
     }

@@ -8,6 +8,7 @@ mod behind;
 mod budgets;
 mod cases;
 mod disk;
+mod groups;
 mod lifecycle;
 mod limits;
 mod windows;
