@@ -62,6 +62,7 @@ async fn started(dir: &Path) -> Result<serve::Running, Failure> {
         access_log: None,
         clock: Arc::new(SystemClock),
         identity: opened.identity,
+        sharing: None,
     };
     Ok(serve::start(setup).await?)
 }
@@ -167,7 +168,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
         database: Some(keys.database()),
         roll: Some(dir.join("entities")),
     };
-    let identity = Identity::new(seed, &digest_key, &digests, &config, 0)?;
+    let identity = Identity::new(seed, &digest_key, &digests, &config, 0, None)?;
     let fill = began.elapsed();
     let bytes = resident()?.saturating_sub(before);
     if identity.damaged > 0 {

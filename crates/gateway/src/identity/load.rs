@@ -17,7 +17,17 @@ use crate::config::Config;
 use crate::digest::{DigestKey, Purpose};
 
 /// The entities of the rows, and how many of them are not as they were sealed. Those are kept, marked: they refuse calls.
-pub(super) fn rows(
+pub(super) fn rows(stored: &[EntityRow], secrets: &Secrets) -> (Vec<Arc<Entity>>, usize) {
+    let rows: Vec<Arc<Entity>> = stored
+        .iter()
+        .map(|row| Arc::new(entity(row, secrets)))
+        .collect();
+    let damaged = rows.iter().filter(|row| row.damaged).count();
+    (rows, damaged)
+}
+
+/// The same at a start, with what the roll found: rows that are not as they were sealed last, and rows that are gone.
+pub(super) fn checked(
     stored: &[EntityRow],
     secrets: &Secrets,
     digests: &DigestKey,

@@ -81,7 +81,7 @@ impl Identity {
         // Several processes change rows in no common order; each would find the others' changes missing.
         let at = seed.roll.filter(|_| replicas.is_none());
         let (roll, found) = Roll::check(&seed.rows, &secrets, digests, at, database)?;
-        let (rows, damaged) = load::rows(&seed.rows, &secrets, digests, found);
+        let (rows, damaged) = load::checked(&seed.rows, &secrets, digests, found);
         let directory = Directory::default();
         directory.apply(rows.into_iter().map(|row| (row, false)));
         let mut book = Book::new(config.budgets.rules.clone());

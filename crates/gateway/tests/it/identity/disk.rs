@@ -66,6 +66,7 @@ impl Site {
             access_log: None,
             clock: Arc::new(SystemClock),
             identity: opened.identity,
+            sharing: None,
         };
         let running = serve::start(setup).await.expect("a gateway");
         Started { running }
