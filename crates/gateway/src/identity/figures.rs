@@ -63,6 +63,7 @@ async fn started(dir: &Path) -> Result<serve::Running, Failure> {
         clock: Arc::new(SystemClock),
         identity: opened.identity,
         sharing: None,
+        content: opened.content,
     };
     Ok(serve::start(setup).await?)
 }

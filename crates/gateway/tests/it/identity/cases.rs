@@ -3,7 +3,7 @@
 use policy::identity::MANAGE_ROUTES;
 use policy::route::ROUTES;
 
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     include_str!("advisories.rs"),
     include_str!("attacks.rs"),
     include_str!("auth.rs"),
@@ -14,6 +14,7 @@ const SOURCES: [&str; 15] = [
     include_str!("limits.rs"),
     include_str!("windows.rs"),
     include_str!("../info.rs"),
+    include_str!("../replicas/outages.rs"),
     include_str!("../ssrf.rs"),
     include_str!("../../../../policy/src/budget/reference_tests.rs"),
     include_str!("../../../../policy/src/master_key_tests.rs"),
@@ -115,7 +116,10 @@ const CASES: &[(&str, By)] = &[
         "BUD-03",
         Test("bud_03_budgets_after_a_kill_are_those_of_the_records"),
     ),
-    ("BUD-05", Waits(&["redis_host"], &[])),
+    (
+        "BUD-05",
+        Test("bud_05_a_redis_that_restarts_empty_gives_nothing_away"),
+    ),
     (
         "BUD-07",
         Test("bud_07_an_answer_without_a_bound_is_bounded"),

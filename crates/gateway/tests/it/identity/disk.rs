@@ -67,6 +67,7 @@ impl Site {
             clock: Arc::new(SystemClock),
             identity: opened.identity,
             sharing: None,
+            content: opened.content,
         };
         let running = serve::start(setup).await.expect("a gateway");
         Started { running }
