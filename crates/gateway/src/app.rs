@@ -33,6 +33,7 @@ use crate::upstream::prepared::Prepared;
 pub(crate) struct Snapshot {
     pub(crate) config: Config,
     pub(crate) checks: Checks,
+    pub(crate) rules: policy::rules::Rules,
     /// Digest of the configuration, 64 hexadecimal characters.
     pub(crate) digest_hex: Arc<str>,
     pub(crate) scan: llm::scan::Limits,

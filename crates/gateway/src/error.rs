@@ -35,6 +35,12 @@ pub enum Error {
         /// LiteLLM's name of the role.
         role: &'static str,
     },
+    /// A rule over the facts of the call refuses it.
+    #[error("this call is refused by the rule '{rule}'")]
+    RuleRefused {
+        /// Its configured name.
+        rule: String,
+    },
     /// The end user whom the request names is blocked.
     #[error("the end user named by this request is blocked")]
     EndUserBlocked,
@@ -329,6 +335,7 @@ impl Error {
                 ..p(403, "auth_error", "master_key_denied", Client)
             },
             Self::RoleDenied { .. } => p(403, "auth_error", "role_denied", Client),
+            Self::RuleRefused { .. } => p(403, "auth_error", "rule_refused", Client),
             Self::EndUserBlocked => Public {
                 param: Some("user".into()),
                 ..p(403, "auth_error", "end_user_blocked", Client)

@@ -34,6 +34,9 @@ fn one_of_each() -> Vec<Error> {
         Error::Auth(policy::AuthError::TeamBlocked),
         Error::Auth(policy::AuthError::AddressNotAllowed),
         Error::RoleDenied { role: "auditor" },
+        Error::RuleRefused {
+            rule: "eu-only".to_owned(),
+        },
         Error::EndUserBlocked,
         Error::Access(policy::identity::AccessError::Model {
             object: "team",

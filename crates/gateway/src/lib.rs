@@ -19,6 +19,7 @@ pub mod observe;
 mod proxy;
 pub mod replicas;
 mod routing;
+mod rules;
 pub mod sandbox;
 pub mod serve;
 mod server;

@@ -14,6 +14,7 @@ pub mod price;
 pub mod price_table;
 pub mod route;
 pub mod router;
+pub mod rules;
 pub mod secret;
 pub mod slots;
 

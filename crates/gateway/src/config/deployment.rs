@@ -158,6 +158,8 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
             .map(|(tag, _)| tag.to_owned())
             .collect(),
         access_groups: names(&draft.info, "access_groups", reading),
+        region: draft.info.text("region", reading.report).map(str::to_owned),
+        baa: draft.info.flag("baa", reading.report).unwrap_or(false),
         max_input_tokens: draft.info.whole("max_input_tokens", 1, reading.report),
         retries: params
             .count("num_retries", 0, reading.report)

@@ -35,6 +35,11 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.word("content_mode", config.content_mode);
     let subject = format!("{:?}", config.content.subject);
     out.add("content_subject", subject);
+    for rule in &config.rules {
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        let parts = [text(&rule.when), text(&rule.require), text(&rule.deny)];
+        out.add(&format!("rules.{}", rule.name), format!("{parts:?}"));
+    }
     let retention = config.content.retention.as_ref();
     let keep = retention.map(|run| format!("{:?} every {:?}", run.keep, run.interval));
     out.add("retention", optional(keep));
@@ -275,6 +280,10 @@ fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
         let names = deployment.access_groups.join(", ");
         out.add(&format!("{path}.access_groups"), names);
     }
+    out.add(
+        &format!("{path}.place"),
+        format!("{:?}, baa {}", deployment.region, deployment.baa),
+    );
     out.add(
         &format!("{path}.max_input_tokens"),
         optional(deployment.max_input_tokens),

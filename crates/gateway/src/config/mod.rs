@@ -24,6 +24,7 @@ pub(crate) mod reader;
 mod references;
 mod render;
 mod routing;
+mod rules;
 mod sealgate;
 mod secrets;
 mod states;
@@ -99,6 +100,8 @@ pub struct Config {
     pub inactive_checks: InactiveChecks,
     /// What is kept of a call's content.
     pub content_mode: ContentMode,
+    /// Rules over the facts of calls, in order.
+    pub rules: Vec<policy::rules::Source>,
     /// Whose it is and how long it lives.
     pub content: ContentSettings,
     /// The domain written to every record; at most 50 characters.
@@ -333,6 +336,7 @@ fn build(
         inactive_checks: own.inactive_checks,
         content_mode: own.content_mode,
         content: own.content,
+        rules: own.rules,
         domain: own.domain,
         data_dir: overrides.data_dir.clone().or(own.data_dir),
         seal_before_answer: own.seal_before_answer,

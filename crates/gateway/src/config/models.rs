@@ -52,6 +52,10 @@ pub struct Deployment {
     pub stream_timeout: Duration,
     /// An answer that is given without any upstream.
     pub mock_response: Option<String>,
+    /// Where it is (`model_info.region`), for rules.
+    pub region: Option<String>,
+    /// Whether its provider has signed an agreement about health data (`model_info.baa`), for rules.
+    pub baa: bool,
     /// Prices of `litellm_params`, then of `model_info`.
     pub price: Price,
     /// What the deployment serves.

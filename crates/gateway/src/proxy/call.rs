@@ -97,10 +97,12 @@ impl Call {
     /// Holds what the attempt that the facts name may cost.
     ///
     /// # Errors
-    /// When a budget has no room for it.
+    /// When a rule refuses the deployment or a budget has no room for it.
     pub(crate) async fn retarget(&mut self, request: &Request) -> Result<(), Error> {
         match self.open.as_deref_mut() {
             Some(open) => {
+                let snapshot = open.facts.snapshot.clone();
+                crate::rules::ask(&snapshot.rules, &mut open.facts)?;
                 let model = open.held.retarget(&self.app, &open.facts, request).await?;
                 open.facts.billing.model = model;
                 Ok(())

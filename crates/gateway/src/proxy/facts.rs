@@ -166,6 +166,10 @@ pub(crate) struct Facts {
     pub(crate) content: Content,
     /// What is kept of this call: the configured mode, or less where the call asks for it.
     pub(crate) mode: ContentMode,
+    /// The rules that applied, or the one that refused.
+    pub(crate) rules: Vec<Arc<str>>,
+    /// What rules see of the call; absent without rules.
+    pub(crate) rule_facts: Option<Box<policy::rules::Facts>>,
     /// What the call wishes of analytics.
     pub(crate) analytics: Option<bool>,
     /// Keys of its content, in the sealed modes.

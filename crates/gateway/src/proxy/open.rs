@@ -17,6 +17,7 @@ use crate::digest::{DigestKey, Purpose};
 use crate::error::Error;
 use crate::guardrails::remote::{Ask, Asked, Permit};
 use crate::guardrails::{Check, Selected};
+use crate::rules;
 
 /// An open call with the result of its request checks. From here on the guard owns the call.
 ///
@@ -130,6 +131,22 @@ pub(crate) async fn open(
     if facts.mode == ContentMode::Masked {
         facts.content.request = left(snapshot, &admitted.request, &edited, facts.content.request);
     }
+    facts.rule_facts = rules::facts(
+        &snapshot.rules,
+        admitted.caller.principal(),
+        admitted.request.body.as_ref(),
+        &facts,
+    );
+    let (edited, blocked_by) =
+        match edited.map(|edited| (edited, rules::ask(&snapshot.rules, &mut facts))) {
+            Ok((edited, Ok(()))) => (Ok(edited), blocked_by),
+            Ok((_, Err(error))) => {
+                let rule = facts.rules.first().map(|rule| rules::named(rule));
+                facts.sent_text_digest = None;
+                (Err(error), rule)
+            }
+            Err(error) => (Err(error), blocked_by),
+        };
     let call = Call::new(app.clone(), opened, held, facts);
     let edited = edited.and_then(|edited| match call.is_held() {
         true => Ok(edited),
@@ -247,6 +264,8 @@ fn facts(
             [session, header("x-litellm-trace-id")],
         ),
         mode: keeping.mode,
+        rules: Vec::new(),
+        rule_facts: None,
         analytics: keeping.analytics,
         keys: keeping.keys,
         digests: keeping.digests,

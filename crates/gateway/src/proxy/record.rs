@@ -133,6 +133,9 @@ fn context(
             digest.map_or(Value::Null, |digest| digest.hex().into()),
         );
     }
+    if !facts.rules.is_empty() {
+        env.insert("rules", list(facts.rules.iter().map(|rule| &**rule)));
+    }
     env.insert("stream", facts.stream);
     env.insert(
         "team",
@@ -178,7 +181,12 @@ fn authority(facts: &Facts, end: &End) -> Authority {
         .collect();
     let policy_reference = match end {
         End::Blocked(check) => Some(check.to_string()),
-        _ => facts.coverage.first().map(|entry| entry.check.to_string()),
+        // The last rule that applied let the call go on.
+        _ => facts
+            .rules
+            .last()
+            .map(|rule| crate::rules::named(rule).to_string())
+            .or_else(|| facts.coverage.first().map(|entry| entry.check.to_string())),
     };
     Authority {
         authority_type: if policy_reference.is_some() {

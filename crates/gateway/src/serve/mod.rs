@@ -69,6 +69,9 @@ pub enum SnapshotError {
     /// A check.
     #[error(transparent)]
     Check(#[from] BuildError),
+    /// A rule.
+    #[error("a rule: {0}")]
+    Rule(#[from] policy::rules::RuleError),
     /// A deployment.
     #[error(transparent)]
     Deployment(#[from] PrepareError),
@@ -285,6 +288,7 @@ pub(crate) fn snapshot(
             .inherit(&previous.config.models, |deployment| &deployment.id);
     }
     let checks = Checks::build(&config)?;
+    let rules = crate::rules::build(&config)?;
     let digest_hex = config
         .digest
         .iter()
@@ -300,6 +304,7 @@ pub(crate) fn snapshot(
     };
     Ok(Snapshot {
         checks,
+        rules,
         digest_hex: Arc::from(digest_hex),
         scan,
         epoch: previous.map_or_else(Instant::now, |previous| previous.epoch),

@@ -548,6 +548,52 @@ async fn only_administrators_read_and_erase() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rules_decide_before_anything_leaves_and_the_record_names_them() {
+    let app = TestApp::with(|config| {
+        config["model_list"][0]["model_info"] = json!({ "region": "us-east-1" });
+        config["sealgate"]["rules"] = json!([
+            { "name": "consent", "require": "has(consent.analytics) && consent.analytics && consent_age_days < 400" },
+            { "name": "residency", "when": "metadata['purpose'] == 'health'", "require": "region.startsWith('eu-') && baa" },
+        ]);
+    })
+    .await;
+    let consent = |purpose: &str, date: &str| json!({ "metadata": { "user_consent": "analytics:true", "consent_date": date, "purpose": purpose } });
+    let today = SystemClock.now().to_string();
+    let fine = app.chat("echo", consent("support", &today)).await;
+    assert_eq!(fine.status, 200, "{}", fine.text());
+    let record = app.record_of(&fine).await;
+    assert_eq!(record.environment("rules"), &json!(["consent"]));
+    assert_eq!(
+        record.document["authority"]["policy_reference"],
+        "rule:consent"
+    );
+    assert_eq!(record.document["authority"]["type"], "policy");
+    let sent = app.sandbox.requests().len();
+    for (more, rule) in [
+        (json!({}), "consent"),
+        (consent("support", "2001-01-01"), "consent"),
+        (consent("support", "nonsense"), "consent"),
+        (consent("health", &today), "residency"),
+        // A fact that is not there refuses: the condition cannot be evaluated.
+        (
+            json!({ "metadata": { "user_consent": "analytics:true", "consent_date": today } }),
+            "residency",
+        ),
+    ] {
+        let answer = app.chat("echo", more).await;
+        answer.refused(403, "rule_refused");
+        let record = app.record_of(&answer).await;
+        assert_eq!(record.outcome(), "blocked");
+        let named = format!("rule:{rule}");
+        assert_eq!(
+            record.document["authority"]["policy_reference"],
+            named.as_str()
+        );
+    }
+    assert_eq!(app.sandbox.requests().len(), sent, "nothing left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn digests_of_one_text_differ_between_subjects() {
     let app = TestApp::start().await;
     let one = app.chat("echo", json!({ "user": "a" })).await;
