@@ -9,12 +9,13 @@ use crate::support::{MASTER, TestApp, prompt, soon, words};
 const CHAT: &str = "/v1/chat/completions";
 
 /// The tests that read bodies of errors.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 13] = [
     include_str!("errors.rs"),
     include_str!("providers.rs"),
     include_str!("http.rs"),
     include_str!("upstream.rs"),
     include_str!("ssrf.rs"),
+    include_str!("content.rs"),
     include_str!("reload.rs"),
     include_str!("routes.rs"),
     include_str!("routing.rs"),
