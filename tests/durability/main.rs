@@ -18,7 +18,10 @@ mod budget;
 mod full_disk;
 mod full_logs;
 mod kill;
+mod on_postgres;
 mod order;
+#[path = "../../crates/store/tests/it/pg_server.rs"]
+mod pg_server;
 mod poison;
 mod power_loss;
 mod sharing;

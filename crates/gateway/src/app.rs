@@ -21,7 +21,7 @@ use crate::manage::reads::Reads;
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::headers::Witness;
-use crate::proxy::refusals::Refusals;
+use crate::proxy::refusals::{Refusals, Stranger};
 use crate::proxy::settle::Settler;
 use crate::serve::desk::Desk;
 use crate::server::addresses::Pace;
@@ -187,7 +187,20 @@ impl App {
         route: &'static str,
         key_id: Option<&str>,
     ) -> Reply {
-        self.refusals.note(self, &error, route, key_id);
+        self.refusals.note(self, &error, route, key_id, None);
+        reply::error_in(family, &error, None)
+    }
+
+    /// The same for somebody who could not be authenticated: what was presented is noted as its digest.
+    pub(crate) fn refuse_stranger(
+        self: &Arc<Self>,
+        family: Family,
+        error: Error,
+        route: &'static str,
+        stranger: &Stranger,
+    ) -> Reply {
+        self.refusals
+            .note(self, &error, route, None, Some(stranger));
         reply::error_in(family, &error, None)
     }
 

@@ -2,18 +2,19 @@
 //! becomes of the batch is in `outcome`.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use capsule::Draft;
+use capsule::{Draft, Id};
 
 use crate::{
     checkpointer::{Feed, Leaf},
     clock::Clock,
     error::{Damage, LedgerError, OpenError},
     journal::{Class, TreeWrite},
+    options::Recover,
     quarantine,
     queue::{Shutdown, Taken, merge},
     sequencer::{Attempt, Refusal, Sequencer},
@@ -47,6 +48,10 @@ pub(crate) struct Committer {
     pub(crate) bisect: Option<(usize, usize)>,
     /// When the lease must be renewed, for stores whose leases expire.
     pub(crate) renew_at: Option<Instant>,
+    /// Builds the records of calls that another instance left open.
+    pub(crate) recover: Option<Recover>,
+    /// Boots of other instances that were taken over, so that none is twice.
+    pub(crate) rescued: BTreeSet<Id>,
     /// Transactions with unknown outcome that turned out not to be persisted, in a row.
     pub(crate) lost_commits: u32,
     /// Items that the last batch took in.
@@ -137,12 +142,42 @@ impl Committer {
         self.renew_at = Some(now + interval);
         let boot = self.sequencer.boot;
         match self.sequencer.journal.renew_lease(&boot, self.clock.now()) {
-            Err(error) if error.class == Class::Fatal => Err(Damage::Moved("the lease")),
+            Err(error) if error.class == Class::Fatal => Err(Damage::LeaseLost),
             Err(error) => {
-                self.shared.fail(error.to_string());
+                // An idle process learns here that its store is away, and says so before a call finds out.
+                self.fall_back(&error.to_string());
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.rescue();
+                Ok(())
+            }
+        }
+    }
+
+    /// Seals what instances left open whose leases have passed. The store gives each of them to one process only.
+    fn rescue(&mut self) {
+        if self.shutdown.is_some() || self.unknown.is_some() {
+            return;
+        }
+        let (build, now) = (self.recover.as_ref(), self.clock.now());
+        match crate::start::close_dead(&mut self.sequencer, &self.scribe, build, now) {
+            Ok((_, boots)) if boots.iter().any(|dead| self.rescued.contains(&dead.boot)) => {}
+            Ok((works, boots)) => {
+                for dead in boots {
+                    tracing::warn!(
+                        target: "sealgate::ledger",
+                        boot = %dead.boot,
+                        calls = dead.recovered.len(),
+                        "another instance died; its open calls are sealed as unknown"
+                    );
+                    self.rescued.insert(dead.boot);
+                }
+                self.held.extend(works);
+            }
+            Err(error) => {
+                tracing::warn!(target: "sealgate::ledger", %error, "dead instances could not be looked for");
+            }
         }
     }
 

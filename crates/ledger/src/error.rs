@@ -102,6 +102,11 @@ pub enum Damage {
     /// The compare-and-swap of a head or boot failed although its row was locked.
     #[error("{0} changed under the lock: another sequencer writes to this chain")]
     Moved(&'static str),
+    /// This process was taken for dead: another instance has sealed its open calls.
+    #[error(
+        "another instance has taken over the lease of this one and sealed its open calls; start it again"
+    )]
+    LeaseLost,
     /// After a failed commit some items of the transaction are there and some are not.
     #[error("a transaction was persisted in part")]
     Torn,

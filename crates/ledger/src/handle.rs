@@ -107,6 +107,11 @@ impl Ledger {
             signed: started.signed,
             anchored,
         };
+        let renew_at = started
+            .sequencer
+            .journal
+            .lease_interval()
+            .map(|_| Instant::now());
         let committer = Committer {
             sequencer: started.sequencer,
             scribe: started.scribe,
@@ -123,7 +128,9 @@ impl Ledger {
             room: true,
             shutdown: None,
             bisect: None,
-            renew_at: None,
+            renew_at,
+            recover: started.recover,
+            rescued: std::collections::BTreeSet::new(),
             lost_commits: 0,
             last_batch: 0,
         };

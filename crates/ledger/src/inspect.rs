@@ -3,7 +3,6 @@
 use capsule::{Id, json};
 
 use crate::{
-    anchor::Anchor,
     checkpoint::Checkpoint,
     error::{Damage, LedgerError},
     journal::{Chain, Head, Journal},
@@ -162,17 +161,18 @@ pub(crate) fn extend(
     Ok(())
 }
 
-/// The anchor must not know more records than there are, nor others.
+/// The anchor must not know more records than there are, nor others. It was read before the head: while other processes append,
+/// a later look could show a checkpoint of records that this start has not seen.
 pub(crate) fn check_anchor(
     journal: &mut dyn Journal,
     chain: &Chain,
     origin: &str,
     signers: &Signers,
-    anchor: &mut dyn Anchor,
+    anchored: Option<String>,
     edge: &Edge,
     signed: u64,
 ) -> Result<Option<Checkpoint>, LedgerError> {
-    let Some(note) = anchor.read().map_err(LedgerError::Anchor)? else {
+    let Some(note) = anchored else {
         // The anchor is written before the store's first checkpoint, so only a crash right after
         // genesis explains that neither exists.
         return if signed == 0 {

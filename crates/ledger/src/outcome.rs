@@ -87,8 +87,8 @@ impl Committer {
         counters
             .records
             .fetch_add(attempt.records() as u64, Ordering::Relaxed);
-        if !attempt.adopted.is_empty() {
-            let count = attempt.adopted.len() as u64;
+        if attempt.foreign > 0 {
+            let count = attempt.foreign;
             counters.adopted.fetch_add(count, Ordering::Relaxed);
             tracing::warn!(
                 target: "sealgate::ledger",

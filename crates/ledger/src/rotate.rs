@@ -44,6 +44,7 @@ pub fn rotate(
     let ledger = journal.ledger_id(&chain)?.ok_or(LedgerError::NotCreated)?;
     let keys = row_keys(signers, options);
     check_genesis(journal.as_mut(), &chain, &ledger, &keys)?;
+    let anchored = anchor.read().map_err(LedgerError::Anchor)?;
     let head = check_head(journal.as_mut(), &chain, &keys)?;
     let origin = checkpoint::origin(&ledger, &chain);
     let (mut edge, signed) = load_tree(journal.as_mut(), &chain, &origin, signers, &head)?;
@@ -52,7 +53,7 @@ pub fn rotate(
         &chain,
         &origin,
         signers,
-        anchor,
+        anchored,
         &edge,
         signed,
     )?;

@@ -41,6 +41,8 @@ pub(crate) struct Attempt {
     pub(crate) sealed: Vec<Option<Sealed>>,
     /// Leaves of records that somebody else had appended, which come before ours.
     pub(crate) adopted: Vec<NodeHash>,
+    /// How many of those no sequencer of this ledger committed.
+    pub(crate) foreign: u64,
 }
 
 /// Why a transaction did not commit.
@@ -98,6 +100,7 @@ impl Sequencer {
             numbers: Vec::with_capacity(works.len()),
             sealed: Vec::with_capacity(works.len()),
             adopted: Vec::new(),
+            foreign: 0,
         };
         let fault = match self.transact(works, &mut attempt, now) {
             Ok(()) => {
@@ -223,6 +226,8 @@ impl Sequencer {
         self.journal
             .note_adopted(&self.chain, first, last.sequence, now)?;
         attempt.adopted = adopted;
+        let ours = locked.recorded.map(|head| head.sequence).max(known);
+        attempt.foreign = ours.map_or(last.sequence + 1, |ours| last.sequence.saturating_sub(ours));
         attempt.head = Some(last);
         Ok(())
     }

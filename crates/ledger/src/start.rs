@@ -15,7 +15,7 @@ use crate::{
     inspect::{check_anchor, check_genesis, check_head, load_tree},
     intent::OpenIntent,
     journal::{Head, Journal, TreeWrite},
-    options::Options,
+    options::{Options, Recover},
     quarantine,
     row::{RowError, RowKeys},
     sequencer::{Attempt, Failure, Sequencer},
@@ -116,6 +116,8 @@ pub(crate) struct Started {
     pub(crate) signed: u64,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) recovery: Recovery,
+    /// For instances that die while this one lives.
+    pub(crate) recover: Option<Recover>,
 }
 
 pub(crate) fn start(
@@ -128,6 +130,7 @@ pub(crate) fn start(
     let ledger = journal.ledger_id(&chain)?.ok_or(LedgerError::NotCreated)?;
     let keys = row_keys(signers, options);
     check_genesis(journal.as_mut(), &chain, &ledger, &keys)?;
+    let anchored = anchor.read().map_err(LedgerError::Anchor)?;
     let head = check_head(journal.as_mut(), &chain, &keys)?;
     let origin = checkpoint::origin(&ledger, &chain);
     let (mut edge, signed) = load_tree(journal.as_mut(), &chain, &origin, signers, &head)?;
@@ -136,11 +139,11 @@ pub(crate) fn start(
         &chain,
         &origin,
         signers,
-        anchor,
+        anchored,
         &edge,
         signed,
     )?;
-    let anchored = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let covered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
 
     let identity = Identity {
         ledger,
@@ -153,9 +156,10 @@ pub(crate) fn start(
         sequencer,
         scribe,
         edge,
-        signed: signed.min(anchored),
+        signed: signed.min(covered),
         checkpoint,
         recovery,
+        recover: options.recover.take(),
     })
 }
 
@@ -191,14 +195,32 @@ fn recover(
     edge: &mut Edge,
 ) -> Result<Recovery, LedgerError> {
     let now = options.clock.now();
+    let (mut works, boots) = close_dead(sequencer, scribe, options.recover.as_ref(), now)?;
+    works.push(Work::BeginBoot(scribe.identity.boot));
+    works.push(Work::Seal(Box::new(Seal::plain(scribe.boot(now)?, None))));
+    let attempt = commit_or_quarantine(sequencer, &mut works, scribe, now)?;
+    let adopted = usize::try_from(attempt.foreign).unwrap_or(usize::MAX);
+    attempt.adopted.iter().for_each(|leaf| edge.push(*leaf));
+    for sealed in attempt.sealed.iter().flatten() {
+        edge.push(crate::tree::leaf_hash(&sealed.record_json()));
+    }
+    Ok(Recovery { boots, adopted })
+}
+
+/// What closes the boots that have died: a record for each call that they left open, and one for each boot.
+pub(crate) fn close_dead(
+    sequencer: &mut Sequencer,
+    scribe: &Scribe,
+    build: Option<&Recover>,
+    now: Timestamp,
+) -> Result<(Vec<Work>, Vec<RecoveredBoot>), LedgerError> {
+    let chain = sequencer.chain.clone();
     let mut works = Vec::new();
     let mut boots = Vec::new();
-    for boot in sequencer.journal.unclosed_boots(&options.chain, now)? {
-        let intents = sequencer.journal.open_intents(&options.chain, &boot.id)?;
+    for boot in sequencer.journal.unclosed_boots(&chain, now)? {
+        let intents = sequencer.journal.open_intents(&chain, &boot.id)?;
         for intent in &intents {
-            works.push(Work::Seal(Box::new(recovered(
-                intent, scribe, options, now,
-            )?)));
+            works.push(Work::Seal(Box::new(recovered(intent, scribe, build, now)?)));
         }
         let numbers: Vec<u64> = intents.iter().map(|intent| intent.number).collect();
         let record = scribe.recovery(&boot, &numbers, now)?;
@@ -210,22 +232,14 @@ fn recover(
             recovered: intents,
         });
     }
-    works.push(Work::BeginBoot(scribe.identity.boot));
-    works.push(Work::Seal(Box::new(Seal::plain(scribe.boot(now)?, None))));
-    let attempt = commit_or_quarantine(sequencer, &mut works, scribe, now)?;
-    let adopted = attempt.adopted.len();
-    attempt.adopted.iter().for_each(|leaf| edge.push(*leaf));
-    for sealed in attempt.sealed.iter().flatten() {
-        edge.push(crate::tree::leaf_hash(&sealed.record_json()));
-    }
-    Ok(Recovery { boots, adopted })
+    Ok((works, boots))
 }
 
 /// The record of a call that a dead boot left open.
 fn recovered(
     intent: &OpenIntent,
     scribe: &Scribe,
-    options: &Options,
+    build: Option<&Recover>,
     now: Timestamp,
 ) -> Result<Seal, LedgerError> {
     let subject = Subject {
@@ -234,7 +248,7 @@ fn recovered(
         number: intent.number,
         opened_at: intent.opened_at,
     };
-    if let Some(build) = &options.recover {
+    if let Some(build) = build {
         let (mut capsule, attachment) = build(intent);
         capsule.id = intent.id;
         scribe.claim(&mut capsule, Event::Recovered, &subject);

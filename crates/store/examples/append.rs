@@ -1,4 +1,4 @@
-//! How fast the ledger appends on this disk: `append DIR SECONDS CALLERS`.
+//! How fast the ledger appends on this disk: `append DIR SECONDS CALLERS [call|append] [postgresql://...]`.
 //!
 //! Every caller is a thread that opens a call and settles it, over and over; the records have about
 //! 2.3 KB. Prints calls per second, CPU per record of the whole process, and the latency of `open`.
@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capsule::{Capsule, CapsuleType, Draft};
+use ledger::journal::Journal;
 use ledger::{Clock, Intent, Ledger, Options, Signers, SystemClock, new_id};
 use store::keys::DataDir;
+use store::postgres::{PostgresJournal, Target};
 use store::spend::Spend;
 use store::sqlite::{Settings, SqliteJournal};
 
@@ -36,6 +38,14 @@ fn capsule_of_2_3_kb(id: capsule::Id, boot: &str, intent: u64) -> Capsule {
     capsule.outcome.status = "success".into();
     capsule.outcome.summary = "s".repeat(850);
     capsule
+}
+
+/// Several of these may run on one database at the same time.
+fn shared() -> store::postgres::Settings {
+    store::postgres::Settings {
+        shared: true,
+        ..store::postgres::Settings::default()
+    }
 }
 
 fn cpu() -> Duration {
@@ -61,22 +71,27 @@ fn main() {
         records: Arc::new(data.signer().unwrap()),
         checkpoints: Arc::new(data.checkpoint_signer().unwrap()),
     };
-    if !data.database().exists() {
-        let journal = SqliteJournal::create(data.database(), Settings::default()).unwrap();
+    let target = arguments.next().map(|url| Target::parse(&url).unwrap());
+    let there = match &target {
+        Some(target) => PostgresJournal::exists(target).unwrap(),
+        None => data.database().exists(),
+    };
+    if !there {
+        let journal: Box<dyn Journal> = match &target {
+            Some(target) => Box::new(PostgresJournal::create(target, shared()).unwrap()),
+            None => Box::new(SqliteJournal::create(data.database(), Settings::default()).unwrap()),
+        };
         let mut anchor = data.anchor();
-        ledger::create(
-            Box::new(journal),
-            &signers,
-            &mut anchor,
-            &Options::default(),
-        )
-        .unwrap();
+        ledger::create(journal, &signers, &mut anchor, &Options::default()).unwrap();
     }
     let started = Instant::now();
-    let journal = SqliteJournal::open(data.database(), Settings::default()).unwrap();
+    let journal: Box<dyn Journal> = match &target {
+        Some(target) => Box::new(PostgresJournal::open(target, shared()).unwrap()),
+        None => Box::new(SqliteJournal::open(data.database(), Settings::default()).unwrap()),
+    };
     let anchor = Box::new(data.anchor());
     let options = Options::default();
-    let (ledger, _) = Ledger::start(Box::new(journal), &signers, anchor, options).unwrap();
+    let (ledger, _) = Ledger::start(journal, &signers, anchor, options).unwrap();
     println!("start {:?}", started.elapsed());
 
     let (cpu_before, begin) = (cpu(), Instant::now());

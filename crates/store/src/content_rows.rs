@@ -11,13 +11,16 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn content(&self, sequence: u64) -> Result<Option<Content>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.content(sequence);
+        }
         if !self.has_content()? {
             return Ok(None);
         }
         let sql =
             "SELECT hour, subject, key, wrapped, sealed FROM sealgate_content WHERE sequence = ?1";
         let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
-        let found = self.raw().query_row(sql, [sequence], |row| {
+        let found = self.raw()?.query_row(sql, [sequence], |row| {
             Ok(Content {
                 hour: row.get(0)?,
                 subject: SubjectId(row.get(1)?),
@@ -34,9 +37,12 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn content_of(&self, subject: &SubjectId, key: &KeyId) -> Result<u64, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.content_of(subject, key);
+        }
         let sql = "SELECT count(*) FROM sealgate_content WHERE subject = ?1 AND key = ?2";
         let values = params![subject.0.as_slice(), key.0.as_slice()];
-        count(self.raw(), sql, values)
+        count(self.raw()?, sql, values)
     }
 
     /// How many rows of spend name a user or the pseudonym of an end user. Looks at every row.
@@ -44,9 +50,12 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn spend_naming(&self, tenant: &str, user: &str, end_user: &str) -> Result<u64, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.spend_naming(tenant, user, end_user);
+        }
         let sql = "SELECT count(*) FROM sealgate_spend WHERE tenant = ?1 \
                    AND ((?2 <> '' AND user = ?2) OR (?3 <> '' AND end_user = ?3))";
-        count(self.raw(), sql, params![tenant, user, end_user])
+        count(self.raw()?, sql, params![tenant, user, end_user])
     }
 
     /// Keys that erasures have destroyed, or were to destroy when the process died.
@@ -54,11 +63,14 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn erased(&self) -> Result<Vec<(SubjectId, KeyId)>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.erased();
+        }
         if !self.has_content()? {
             return Ok(Vec::new());
         }
         let mut statement = self
-            .raw()
+            .raw()?
             .prepare("SELECT subject, key FROM sealgate_erased")?;
         let rows =
             statement.query_map([], |row| Ok((SubjectId(row.get(0)?), KeyId(row.get(1)?))))?;
@@ -70,9 +82,12 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn is_erased(&self, subject: &SubjectId, key: &KeyId) -> Result<bool, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.is_erased(subject, key);
+        }
         let sql = "SELECT 1 FROM sealgate_erased WHERE subject = ?1 AND key = ?2";
         let values = params![subject.0.as_slice(), key.0.as_slice()];
-        Ok(self.raw().prepare(sql)?.exists(values)?)
+        Ok(self.raw()?.prepare(sql)?.exists(values)?)
     }
 
     /// How far retention has gone, and the time it believed.
@@ -80,11 +95,14 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn retention(&self) -> Result<Option<Retention>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.retention();
+        }
         if !self.has_content()? {
             return Ok(None);
         }
         let sql = "SELECT floor, believed FROM sealgate_retention WHERE tenant = ''";
-        let found = self.raw().query_row(sql, [], |row| {
+        let found = self.raw()?.query_row(sql, [], |row| {
             Ok(Retention {
                 floor: row.get(0)?,
                 believed: row.get(1)?,
@@ -98,16 +116,22 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn newest_hour(&self) -> Result<Option<i64>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.newest_hour();
+        }
         if !self.has_content()? {
             return Ok(None);
         }
         let sql = "SELECT hour FROM sealgate_content ORDER BY sequence DESC LIMIT 1";
-        Ok(self.raw().query_row(sql, [], |row| row.get(0)).optional()?)
+        Ok(self
+            .raw()?
+            .query_row(sql, [], |row| row.get(0))
+            .optional()?)
     }
 
     fn has_content(&self) -> Result<bool, ReadError> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sealgate_content'";
-        Ok(self.raw().prepare(sql)?.exists([])?)
+        Ok(self.raw()?.prepare(sql)?.exists([])?)
     }
 }
 

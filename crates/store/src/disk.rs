@@ -32,7 +32,8 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// content survives power loss.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    // Processes that share a directory do not write each other's.
+    name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);

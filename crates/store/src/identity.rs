@@ -108,11 +108,14 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn entities(&self) -> Result<Vec<EntityRow>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.entities();
+        }
         if !self.has_identity()? {
             return Ok(Vec::new());
         }
         let sql = "SELECT kind, tenant, id, version, doc, mac FROM sealgate_entities";
-        let mut statement = self.connection().prepare(sql)?;
+        let mut statement = self.connection()?.prepare(sql)?;
         let rows = statement.query_map([], |row| {
             let version: i64 = row.get(3)?;
             Ok(EntityRow {
@@ -159,7 +162,7 @@ impl Reader {
 
     fn has_identity(&self) -> Result<bool, ReadError> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sealgate_entities'";
-        Ok(self.connection().prepare(sql)?.exists([])?)
+        Ok(self.connection()?.prepare(sql)?.exists([])?)
     }
 
     /// Rows of the audit log, newest first unless asked otherwise, and how many there are in all.
@@ -167,6 +170,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn audit(&self, filter: &AuditFilter) -> Result<(Vec<AuditRow>, u64), ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.audit(filter);
+        }
         let mut when = Where::default();
         when.add("tenant = ?", filter.tenant.clone());
         when.add("changed_by = ?", filter.changed_by.clone());
@@ -180,7 +186,7 @@ impl Reader {
         let count = format!("SELECT count(*) FROM sealgate_audit{}", when.sql);
         let values = || params_from_iter(when.values.iter());
         let total: i64 = self
-            .connection()
+            .connection()?
             .query_row(&count, values(), |row| row.get(0))?;
         let order = if filter.ascending { "ASC" } else { "DESC" };
         let sql = format!(
@@ -188,7 +194,7 @@ impl Reader {
              updated_values FROM sealgate_audit{} ORDER BY sequence {order}, id {order} LIMIT {} OFFSET {}",
             when.sql, filter.limit, filter.offset
         );
-        let mut statement = self.connection().prepare(&sql)?;
+        let mut statement = self.connection()?.prepare(&sql)?;
         let rows = statement.query_map(values(), |row| {
             Ok(AuditRow {
                 id: row.get(0)?,
@@ -212,6 +218,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn spend_rows(&self, filter: &SpendFilter) -> Result<Vec<SpendRow>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.spend_rows(filter);
+        }
         let mut when = Where::default();
         when.add("s.tenant = ?", filter.tenant.clone());
         when.add("s.key = ?", filter.key.clone());
@@ -226,7 +235,7 @@ impl Reader {
             when.sql,
             filter.limit
         );
-        let mut statement = self.connection().prepare(&sql)?;
+        let mut statement = self.connection()?.prepare(&sql)?;
         let rows = statement.query_map(params_from_iter(when.values.iter()), |row| {
             Ok((
                 row.get(crate::reader::SPEND_COLUMNS + 1)?,
@@ -241,12 +250,15 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn spent(&self, mut each: impl FnMut(&Spent)) -> Result<(), ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.spent(each);
+        }
         if !self.has_identity()? {
             return Ok(());
         }
         let sql = "SELECT at, tenant, key, team, user, organization, end_user, tags, model, deployment, \
                    cost_micro_usd FROM sealgate_spend WHERE cost_micro_usd > 0 ORDER BY sequence";
-        let mut statement = self.connection().prepare(sql)?;
+        let mut statement = self.connection()?.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             each(&Spent {
@@ -266,7 +278,7 @@ impl Reader {
         Ok(())
     }
 
-    fn connection(&self) -> &Connection {
+    fn connection(&self) -> Result<&Connection, ReadError> {
         self.raw()
     }
 }

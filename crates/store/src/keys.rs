@@ -11,7 +11,11 @@ use capsule::{PublicKey, SignError, Signer as _, Timestamp, keyring::Keyring};
 use zeroize::Zeroizing;
 
 use crate::{
-    anchor::FileAnchor, content::ContentKeys, disk, reader::Reader, signer::FastSigner,
+    anchor::FileAnchor,
+    content::ContentKeys,
+    disk,
+    reader::{Database, Reader},
+    signer::FastSigner,
     sqlite::SqliteKeyTable,
 };
 
@@ -22,6 +26,8 @@ const KEYRING: &str = "keyring.json";
 /// The key that a rotation has made and that no record has named yet.
 const HEIR: &str = "key.next";
 const CHECKPOINT_KEY: &str = "checkpoint.key";
+/// Says that the records are not in this directory.
+const PLACE: &str = "database";
 const DIGEST_KEY: &str = "digest.key";
 const CHECKPOINT: &str = "checkpoint";
 /// The key that wraps content keys, and the table that holds them.
@@ -129,6 +135,29 @@ impl DataDir {
         }
         dir.check()?;
         Ok(dir)
+    }
+
+    /// Where the records of these keys are, when they are not beside them: host and database, as it was said at creation.
+    ///
+    /// # Errors
+    /// When the note is there and cannot be read.
+    pub fn remote_place(&self) -> Result<Option<String>, KeyError> {
+        let path = self.root.join(PLACE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::Io { path, source }),
+        }
+    }
+
+    /// Notes that the records of these keys are in a database elsewhere, so that nobody starts a second ledger beside the keys.
+    ///
+    /// # Errors
+    /// When the note cannot be written.
+    pub fn note_remote(&self, place: &str) -> Result<(), KeyError> {
+        let path = self.root.join(PLACE);
+        disk::replace(&path, format!("{place}\n").as_bytes(), 0o644)
+            .map_err(|source| KeyError::Io { path, source })
     }
 
     /// A directory with all its keys.
@@ -288,24 +317,20 @@ impl DataDir {
     /// # Errors
     /// When keys or records cannot be read, or the files not exchanged.
     pub fn finish_rotation(&self, at: Timestamp) -> Result<bool, KeyError> {
+        self.finish_rotation_in(&Database::File(self.database()), at)
+    }
+
+    /// The same with the records in another place.
+    ///
+    /// # Errors
+    /// When keys or records cannot be read, or the files not exchanged.
+    pub fn finish_rotation_in(&self, database: &Database, at: Timestamp) -> Result<bool, KeyError> {
         let heir = self.root.join(HEIR);
-        if !heir.try_exists().unwrap_or(false) || !self.names(&self.heir()?.public_key())? {
+        if !heir.try_exists().unwrap_or(false) || !names(database, &self.heir()?.public_key())? {
             return Ok(false);
         }
         self.promote_heir(at)?;
         Ok(true)
-    }
-
-    /// Whether a recent record says that this key seals from now on.
-    fn names(&self, key: &PublicKey) -> Result<bool, KeyError> {
-        let reader = Reader::open(self.database())?;
-        let (needle, mut found) = (format!("\"new_public_key\":\"{}\"", key.hex()), false);
-        let from = reader.count()?.saturating_sub(RECENT);
-        reader.for_each(from, |row| {
-            found |= memchr::memmem::find(&row.data, needle.as_bytes()).is_some();
-            !found
-        })?;
-        Ok(found)
     }
 
     fn read_keyring(&self) -> Result<Option<Keyring>, KeyError> {
@@ -332,6 +357,18 @@ impl DataDir {
     pub(crate) fn private_bytes(&self, name: &str) -> Result<Vec<u8>, KeyError> {
         read_private(&self.root.join(name))
     }
+}
+
+/// Whether a recent record says that this key seals from now on.
+fn names(database: &Database, key: &PublicKey) -> Result<bool, KeyError> {
+    let reader = Reader::at(database)?;
+    let (needle, mut found) = (format!("\"new_public_key\":\"{}\"", key.hex()), false);
+    let from = reader.count()?.saturating_sub(RECENT);
+    reader.for_each(from, |row| {
+        found |= memchr::memmem::find(&row.data, needle.as_bytes()).is_some();
+        !found
+    })?;
+    Ok(found)
 }
 
 /// The signing key in a file of the reference's form, 32 bytes. A missing one is made, with its

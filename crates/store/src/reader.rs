@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use capsule::{Hash, Id, Timestamp};
 use ledger::{
     OpenIntent,
-    journal::{Quarantined, Row},
+    journal::{Chain, Quarantined, Row},
     tree::{HASH_BYTES, NodeHash, TileSource},
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::{
+    postgres::{Target, reader::PostgresReader},
     spend::{CostSource, Spend, Status},
     sqlite::{COLUMNS, read_id, read_intent, read_row},
 };
@@ -38,6 +39,20 @@ pub enum ReadError {
     /// SQLite failed.
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL could not be connected to.
+    #[error(transparent)]
+    Connect(#[from] Box<crate::postgres::OpenError>),
+    /// PostgreSQL failed.
+    #[error("{place}: {message}")]
+    Postgres {
+        /// Host and database.
+        place: String,
+        /// The server's words and code.
+        message: String,
+    },
+    /// It is asked of a PostgreSQL database and only a SQLite file has it.
+    #[error("this is not built for a ledger on PostgreSQL")]
+    OnlySqlite,
     /// A tile of the tree is not there, or shorter than its place in the tree asks for.
     #[error("tile {level}/{index} of the tree is missing or short")]
     Tile {
@@ -51,8 +66,40 @@ pub enum ReadError {
 /// A read-only view of a database. Each call sees what is committed at that time.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    backend: Backend,
     ours: bool,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Connection),
+    Postgres(Box<PostgresReader>),
+}
+
+/// Where a ledger's database is.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL database.
+    Server(Box<Target>),
+}
+
+impl Database {
+    /// File or server and database, for messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Database::File(path) => path.display().to_string(),
+            Database::Server(target) => target.place().to_owned(),
+        }
+    }
+}
+
+impl From<PathBuf> for Database {
+    fn from(path: PathBuf) -> Database {
+        Database::File(path)
+    }
 }
 
 /// A boot, as the store has it.
@@ -91,15 +138,53 @@ impl Reader {
         let connection =
             Connection::open_with_flags(format!("file:{}?{mode}", escape(path)), flags)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        let reader = Reader {
-            ours: has_table(&connection, "sealgate_ledger")?,
-            connection,
-        };
-        if has_table(&reader.connection, "capsules")? {
-            Ok(reader)
-        } else {
-            Err(ReadError::NoChain(path.to_owned()))
+        if !has_table(&connection, "capsules")? {
+            return Err(ReadError::NoChain(path.to_owned()));
         }
+        Ok(Reader {
+            ours: has_table(&connection, "sealgate_ledger")?,
+            backend: Backend::Sqlite(connection),
+        })
+    }
+
+    /// Opens the default tenant's chain wherever it is.
+    ///
+    /// # Errors
+    /// When it does not exist, cannot be reached or has no table of records.
+    pub fn at(database: &Database) -> Result<Reader, ReadError> {
+        match database {
+            Database::File(path) => Reader::open(path),
+            Database::Server(target) => Reader::connect(target, &Chain::default()),
+        }
+    }
+
+    /// Opens a chain in a PostgreSQL database; its table may be the reference tool's.
+    ///
+    /// # Errors
+    /// When it cannot be reached or has no table of records.
+    pub fn connect(target: &Target, chain: &Chain) -> Result<Reader, ReadError> {
+        let reader = PostgresReader::open(target, chain)?;
+        Ok(Reader {
+            ours: reader.ours,
+            backend: Backend::Postgres(Box::new(reader)),
+        })
+    }
+
+    /// The PostgreSQL side, if that is where the records are.
+    pub(crate) fn postgres(&self) -> Option<&PostgresReader> {
+        match &self.backend {
+            Backend::Postgres(reader) => Some(reader),
+            Backend::Sqlite(_) => None,
+        }
+    }
+
+    /// Tenants with a chain of their own beside the default one's; a SQLite file holds none.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn tenants(&self) -> Result<Vec<String>, ReadError> {
+        self.postgres()
+            .map_or(Ok(Vec::new()), PostgresReader::tenants)
     }
 
     /// Whether it is a ledger of ours rather than a plain chain of the reference tool.
@@ -113,8 +198,11 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn count(&self) -> Result<u64, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.count();
+        }
         let count: i64 = self
-            .connection
+            .raw()?
             .query_row("SELECT count(*) FROM capsules", [], |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
@@ -125,11 +213,14 @@ impl Reader {
     /// # Errors
     /// When a row cannot be read.
     pub fn for_each(&self, from: u64, mut each: impl FnMut(Row) -> bool) -> Result<(), ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.for_each(from, each);
+        }
         let sql = format!(
             "SELECT {} FROM capsules WHERE sequence >= ?1 ORDER BY sequence, rowid",
             COLUMNS
         );
-        let mut statement = self.connection.prepare(&sql)?;
+        let mut statement = self.raw()?.prepare(&sql)?;
         let mut rows = statement.query([i64::try_from(from).unwrap_or(i64::MAX)])?;
         while let Some(row) = rows.next()? {
             if !each(read_row(row)?) {
@@ -147,6 +238,7 @@ impl Reader {
         Rows {
             reader: self,
             after: (from.saturating_sub(1), i64::MAX),
+            after_id: "\u{10ffff}".to_owned(),
             page: Vec::new().into_iter(),
             done: false,
         }
@@ -157,10 +249,13 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn row(&self, sequence: u64) -> Result<Option<Row>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.row(sequence);
+        }
         let sql = format!("SELECT {} FROM capsules WHERE sequence = ?1", COLUMNS);
         let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
         Ok(self
-            .connection
+            .raw()?
             .query_row(&sql, [sequence], read_row)
             .optional()?)
     }
@@ -170,8 +265,11 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn row_by_id(&self, id: &str) -> Result<Option<Row>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.row_by_id(id);
+        }
         let sql = format!("SELECT {} FROM capsules WHERE id = ?1", COLUMNS);
-        Ok(self.connection.query_row(&sql, [id], read_row).optional()?)
+        Ok(self.raw()?.query_row(&sql, [id], read_row).optional()?)
     }
 
     /// The ledger's id; `None` for a plain chain.
@@ -179,12 +277,15 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn ledger_id(&self) -> Result<Option<Id>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.ledger_id();
+        }
         if !self.ours {
             return Ok(None);
         }
         let sql = "SELECT id FROM sealgate_ledger WHERE tenant = ''";
         Ok(self
-            .connection
+            .raw()?
             .query_row(sql, [], |row| read_id(row, 0))
             .optional()?)
     }
@@ -194,6 +295,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn boots(&self) -> Result<Vec<Boot>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.boots();
+        }
         let sql =
             "SELECT id, started_at, closed_at, last_intent FROM sealgate_boots ORDER BY number";
         self.list(sql, |row| {
@@ -212,6 +316,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn intents(&self) -> Result<Vec<OpenIntent>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.intents();
+        }
         let sql = "SELECT b.id, i.number, i.id, i.opened_at, i.payload FROM sealgate_intents i \
                    JOIN sealgate_boots b ON b.number = i.boot ORDER BY i.boot, i.number";
         self.list(sql, read_intent)
@@ -222,6 +329,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn spend(&self) -> Result<Vec<(u64, Spend)>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.spend();
+        }
         let sql = format!(
             "SELECT sequence, {} FROM sealgate_spend ORDER BY sequence",
             spend_columns("")
@@ -234,6 +344,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn quarantine(&self) -> Result<Vec<Quarantined>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.quarantine();
+        }
         let sql = "SELECT at, record, boot, intent, reason, digest, bytes FROM sealgate_quarantine ORDER BY number";
         self.list(sql, |row| {
             let text = |column| row.get::<_, Option<String>>(column);
@@ -257,6 +370,9 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn adopted(&self) -> Result<Vec<(u64, u64)>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.adopted();
+        }
         let sql = "SELECT first, last FROM sealgate_adopted ORDER BY first";
         self.list(sql, |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
     }
@@ -266,6 +382,9 @@ impl Reader {
     /// # Errors
     /// When it cannot be read.
     pub fn checkpoint(&self) -> Result<Option<(u64, String)>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.checkpoint();
+        }
         let sql = "SELECT size, note FROM sealgate_checkpoint WHERE tenant = ''";
         Ok(self
             .list(sql, |row| Ok((unsigned(row, 0)?, row.get(1)?)))?
@@ -280,14 +399,23 @@ impl Reader {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        self.connection.execute_batch("BEGIN DEFERRED")?;
+        if let Some(reader) = self.postgres() {
+            reader.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+            let result = read(self);
+            reader.command("ROLLBACK")?;
+            return result;
+        }
+        self.raw()?.execute_batch("BEGIN DEFERRED")?;
         let result = read(self);
-        self.connection.execute_batch("ROLLBACK")?;
+        self.raw()?.execute_batch("ROLLBACK")?;
         result
     }
 
-    pub(crate) fn raw(&self) -> &Connection {
-        &self.connection
+    pub(crate) fn raw(&self) -> Result<&Connection, ReadError> {
+        match &self.backend {
+            Backend::Sqlite(connection) => Ok(connection),
+            Backend::Postgres(_) => Err(ReadError::OnlySqlite),
+        }
     }
 
     fn list<T>(
@@ -298,7 +426,7 @@ impl Reader {
         if !self.ours {
             return Ok(Vec::new());
         }
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.raw()?.prepare(sql)?;
         let found = statement
             .query_map([], read)?
             .collect::<Result<Vec<T>, _>>()?;
@@ -316,11 +444,14 @@ impl TileSource for Reader {
         }
         let sql = "SELECT hashes FROM sealgate_tiles WHERE level = ?1 AND position = ?2";
         let position = i64::try_from(index).unwrap_or(i64::MAX);
-        let bytes: Option<Vec<u8>> = self
-            .connection
-            .prepare_cached(sql)?
-            .query_row(params![level, position], |row| row.get(0))
-            .optional()?;
+        let bytes: Option<Vec<u8>> = match self.postgres() {
+            Some(reader) => reader.tile(level, index)?,
+            None => self
+                .raw()?
+                .prepare_cached(sql)?
+                .query_row(params![level, position], |row| row.get(0))
+                .optional()?,
+        };
         let bytes = bytes.unwrap_or_default();
         let hashes = bytes.get(..width * HASH_BYTES).ok_or(missing)?;
         Ok(hashes
@@ -340,18 +471,30 @@ pub struct Rows<'a> {
     /// Sequence and rowid of the last row that was read. Old chains may have several rows of one
     /// sequence.
     after: (i64, i64),
+    /// On PostgreSQL the id takes the place of the rowid.
+    after_id: String,
     page: std::vec::IntoIter<Row>,
     done: bool,
 }
 
 impl Rows<'_> {
     fn next_page(&mut self) -> Result<(), ReadError> {
+        if let Some(reader) = self.reader.postgres() {
+            let page = reader.page((self.after.0, &self.after_id))?;
+            self.done = page.is_empty();
+            if let Some(last) = page.last() {
+                self.after.0 = i64::try_from(last.sequence).unwrap_or(i64::MAX);
+                self.after_id.clone_from(&last.id);
+            }
+            self.page = page.into_iter();
+            return Ok(());
+        }
         let sql = format!(
             "SELECT {}, rowid FROM capsules WHERE (sequence, rowid) > (?1, ?2) \
              ORDER BY sequence, rowid LIMIT {PAGE}",
             COLUMNS
         );
-        let mut statement = self.reader.connection.prepare_cached(&sql)?;
+        let mut statement = self.reader.raw()?.prepare_cached(&sql)?;
         let mut rows = statement.query([self.after.0, self.after.1])?;
         let mut page = Vec::with_capacity(PAGE);
         while let Some(row) = rows.next()? {

@@ -31,6 +31,8 @@ pub enum Status {
     /// Nobody knows: recovered, abandoned or quarantined.
     #[default]
     Unknown,
+    /// Not a call: nobody was authenticated. The row says who tried, for those who watch.
+    Refused,
 }
 
 /// One row of spend. Texts are names and ids, never content; empty means none.
@@ -125,12 +127,13 @@ impl CostSource {
 }
 
 impl Status {
-    const ALL: [Status; 5] = [
+    const ALL: [Status; 6] = [
         Status::Success,
         Status::Failure,
         Status::Partial,
         Status::Blocked,
         Status::Unknown,
+        Status::Refused,
     ];
 
     /// The word in records.
@@ -142,6 +145,7 @@ impl Status {
             Status::Partial => "partial",
             Status::Blocked => "blocked",
             Status::Unknown => "unknown",
+            Status::Refused => "refused",
         }
     }
 

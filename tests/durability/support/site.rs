@@ -20,9 +20,21 @@ pub(crate) struct Site {
     pub(crate) data: PathBuf,
     pub(crate) config: PathBuf,
     pub(crate) port: u16,
+    /// The PostgreSQL database, when the records are in one.
+    url: Option<String>,
 }
 
 impl Site {
+    /// As [`Site::new`], with the records in a PostgreSQL database.
+    pub(crate) fn on(stub: &Stub, settings: Value, url: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("durability-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .unwrap();
+        let data = folder.path().join("data");
+        Self::made(folder, data, stub, settings, Some(url.to_owned()))
+    }
+
     /// A new ledger with one model for each client, `g0` to `g7`. `settings` go into the section `sealgate`.
     pub(crate) fn new(stub: &Stub, settings: Value) -> Self {
         let folder = tempfile::Builder::new()
@@ -35,6 +47,16 @@ impl Site {
 
     /// As [`Site::new`], with the data directory elsewhere.
     pub(crate) fn at(folder: TempDir, data: PathBuf, stub: &Stub, settings: Value) -> Self {
+        Self::made(folder, data, stub, settings, None)
+    }
+
+    fn made(
+        folder: TempDir,
+        data: PathBuf,
+        stub: &Stub,
+        settings: Value,
+        url: Option<String>,
+    ) -> Self {
         let config = folder.path().join("config.yaml");
         let port = free_port();
         let site = Self {
@@ -42,12 +64,14 @@ impl Site {
             data,
             config,
             port,
+            url,
         };
         site.configure(stub, settings);
         let done = Command::new(binaries::sealgate())
             .args(["init", "--no-config", "--data-dir"])
             .arg(&site.data)
             .env_clear()
+            .envs(site.url.as_ref().map(|url| ("DATABASE_URL", url)))
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&done.stderr);
@@ -90,6 +114,7 @@ impl Site {
             .env_clear()
             .env("LITELLM_MASTER_KEY", MASTER)
             .env("UPSTREAM_KEY", "sk-upstream")
+            .envs(self.url.as_ref().map(|url| ("DATABASE_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -114,7 +139,7 @@ impl Site {
 }
 
 /// A free port below the range from which the kernel gives clients theirs, so that it is still free after a restart.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 37;

@@ -53,9 +53,12 @@ pub struct Source {
     /// SQLite database path.
     #[arg(long, value_name = "PATH")]
     pub db: Option<PathBuf>,
-    /// PostgreSQL connection URL (not available in this version).
+    /// PostgreSQL connection URL. Everybody on this machine can see arguments: a password is better in PGPASSWORD.
     #[arg(long, value_name = "URL")]
     pub pg: Option<String>,
+    /// With --pg: the chain of this tenant instead of the one without a tenant.
+    #[arg(long, value_name = "TENANT", requires = "pg")]
+    pub tenant: Option<String>,
     /// Directory with keys and capsules.db; without another source, that database is read.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -11,6 +11,7 @@ use capsule::keyring::{Epoch, Keyring, Status};
 use capsule::{SigningKey, Timestamp};
 use ledger::SystemClock;
 use store::keys::DataDir;
+use store::postgres::Target;
 use zeroize::Zeroizing;
 
 use crate::capsule_cli::args::{Keys, KeysCommand, KeysDir};
@@ -185,14 +186,19 @@ fn create_post_quantum(dir: &Path, console: &mut Console) -> Result<(), KeysErro
 }
 
 /// A ledger's rotation: the old key seals a record that names the new one. Whoever runs the ledger must stop first.
-fn rotate_ledger(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
-    let rotation = gateway::serve::data::rotate(dir, Arc::new(SystemClock)).map_err(|error| {
-        format!(
-            "{}: the key was not rotated: {}",
-            dir.display(),
-            chain(&error)
-        )
-    })?;
+fn rotate_ledger(
+    dir: &Path,
+    database: Option<&Target>,
+    console: &mut Console,
+) -> Result<(), KeysError> {
+    let rotation =
+        gateway::serve::data::rotate(dir, database, Arc::new(SystemClock)).map_err(|error| {
+            format!(
+                "{}: the key was not rotated: {}",
+                dir.display(),
+                chain(&error)
+            )
+        })?;
     let ring = epochs(dir)?;
     title(console, "Key Rotation")?;
     for (word, key, style) in [
@@ -235,8 +241,17 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The reference's rotation: a new key, the old one retired in the keyring.
 fn rotate(dir: &Path, console: &mut Console) -> Result<(), KeysError> {
+    let remote = DataDir::open(dir).ok().map(|data| data.remote_place());
+    let remote = remote.transpose().map_err(|error| error.to_string())?;
+    if let Some(place) = remote.flatten() {
+        let url = std::env::var("DATABASE_URL").unwrap_or_default();
+        let target = Target::parse(url.trim()).map_err(|error| {
+            format!("the records of these keys are in {place}; set DATABASE_URL: {error}")
+        })?;
+        return rotate_ledger(dir, Some(&target), console);
+    }
     if founds_a_ledger(&dir.join("capsules.db"))? {
-        return rotate_ledger(dir, console);
+        return rotate_ledger(dir, None, console);
     }
     let mut ring = epochs(dir)?;
     let retired = ring.active().cloned();

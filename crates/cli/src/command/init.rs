@@ -21,6 +21,10 @@ pub(crate) struct Args {
     /// Configuration file to write, if there is none yet.
     #[arg(long, value_name = "FILE", default_value = "config.yaml")]
     config: PathBuf,
+    /// PostgreSQL database for the records; without it they are in a SQLite file in the directory. Prefer the variable:
+    /// everybody on this machine can see arguments.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
     /// Write no configuration.
     #[arg(long)]
     no_config: bool,
@@ -34,8 +38,10 @@ pub(crate) struct Args {
 
 /// Creates what is missing; refuses to touch an existing ledger.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let database = super::database(args.database_url.as_deref())?;
     let id = data::create(
         &args.data_dir,
+        database.as_ref(),
         &args.domain,
         args.post_quantum,
         Arc::new(SystemClock),
@@ -43,10 +49,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     .with_context(|| format!("creating a ledger in {}", args.data_dir.display()))?;
     say(&format!(
         "created ledger {id} in {}",
-        args.data_dir.display()
+        database.map_or_else(
+            || args.data_dir.display().to_string(),
+            |target| target.to_string()
+        )
     ));
     say(
-        "the keys are in the same directory, readable by you alone; back up `key` and `digest.key` apart from the database, and `content.key` with `content-keys` apart from both",
+        "the keys are in the data directory, readable by you alone; back up `key` and `digest.key` apart from the database, and `content.key` with `content-keys` apart from both",
     );
     if !args.no_config {
         write_config(&args.config, args)?;
@@ -64,6 +73,11 @@ fn write_config(path: &Path, args: &Args) -> anyhow::Result<()> {
         true => "  post_quantum: true\n",
         false => "",
     };
+    // The variable holds a password; the file only names it.
+    let database = match args.database_url {
+        Some(_) => "  database_url: os.environ/DATABASE_URL\n",
+        None => "",
+    };
     let text = format!(
         "# Written by `sealgate init`. LiteLLM's format; see docs/configuration.md.\n\
          model_list:\n\
@@ -74,7 +88,7 @@ fn write_config(path: &Path, args: &Args) -> anyhow::Result<()> {
          \n\
          general_settings:\n\
          \x20 # Better in the environment: master_key: os.environ/LITELLM_MASTER_KEY\n\
-         \x20 master_key: sk-{key}\n\
+         \x20 master_key: sk-{key}\n{database}\
          \x20 # What calls said ends after this time; records and their commitments stay.\n\
          \x20 maximum_spend_logs_retention_period: 90d\n\
          \n\

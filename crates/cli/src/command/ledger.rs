@@ -18,6 +18,9 @@ pub(crate) enum Action {
         /// Directory of ledger and keys.
         #[arg(long, value_name = "DIR", env = "SEALGATE_DATA_DIR", default_value = DEFAULT_DATA_DIR)]
         data_dir: PathBuf,
+        /// PostgreSQL database of the records, if they are in one.
+        #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+        database_url: Option<String>,
         /// Why, in one sentence; written into the record.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -26,8 +29,13 @@ pub(crate) enum Action {
 
 /// Adopts, or says that there is nothing to adopt.
 pub(crate) fn run(action: &Action) -> anyhow::Result<Exit> {
-    let Action::Adopt { data_dir, reason } = action;
-    let gap = data::adopt(data_dir, reason, Arc::new(SystemClock))
+    let Action::Adopt {
+        data_dir,
+        database_url,
+        reason,
+    } = action;
+    let database = super::database(database_url.as_deref())?;
+    let gap = data::adopt(data_dir, database.as_ref(), reason, Arc::new(SystemClock))
         .with_context(|| format!("adopting the ledger in {}", data_dir.display()))?;
     if gap.kind == GapKind::None {
         say(&format!(

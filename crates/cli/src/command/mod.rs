@@ -11,3 +11,9 @@ pub(crate) mod ledger;
 pub(crate) mod serve;
 pub(crate) mod verify;
 mod watch;
+
+/// The database that an argument or DATABASE_URL names.
+fn database(url: Option<&str>) -> anyhow::Result<Option<store::postgres::Target>> {
+    let url = url.map(str::trim).filter(|url| !url.is_empty());
+    Ok(url.map(store::postgres::Target::parse).transpose()?)
+}

@@ -107,7 +107,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         .data_dir
         .clone()
         .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
-    if !data::exists(&dir) {
+    let there = match data::exists(&dir, config.database.as_ref()) {
+        Ok(there) => there,
+        Err(error) => {
+            say(&error.to_string());
+            return Ok(Exit::Refused);
+        }
+    };
+    if !there {
         if !args.init_if_missing {
             say(&format!(
                 "no ledger in {}: create it with `sealgate init --data-dir {0}`, or start with --init-if-missing",
@@ -115,8 +122,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             ));
             return Ok(Exit::Refused);
         }
-        let id = data::create(&dir, &config.domain, config.post_quantum, clock.clone())
-            .context("creating the ledger")?;
+        let id = data::create(
+            &dir,
+            config.database.as_ref(),
+            &config.domain,
+            config.post_quantum,
+            clock.clone(),
+        )
+        .context("creating the ledger")?;
         say(&format!("created ledger {id} in {}", dir.display()));
     }
     let opened = match data::open(&dir, &config, clock.clone()) {

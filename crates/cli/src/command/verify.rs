@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Directory of ledger and keys.
     #[arg(long, value_name = "DIR", env = "SEALGATE_DATA_DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// PostgreSQL database of the records, if they are in one.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
     /// Machine-readable output.
     #[arg(long)]
     json: bool,
@@ -26,7 +29,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut arguments: Vec<OsString> =
         vec!["capsule".into(), "verify".into(), "--signatures".into()];
-    arguments.extend(["--db".into(), args.data_dir.join("capsules.db").into()]);
+    match super::database(args.database_url.as_deref())? {
+        // The same URL again: what is shown of it holds no secret.
+        Some(_) => {
+            let url = args.database_url.clone().unwrap_or_default();
+            arguments.extend(["--pg".into(), url.into()]);
+        }
+        None => arguments.extend(["--db".into(), args.data_dir.join("capsules.db").into()]),
+    }
     arguments.extend(["--data-dir".into(), args.data_dir.clone().into()]);
     arguments.extend([
         "--checkpoint".into(),

@@ -54,7 +54,7 @@ impl Plan {
 
     /// Creates the ledger.
     pub(super) fn create(&self) -> Result<()> {
-        data::create(&self.data_dir, "demo", false, Arc::new(SystemClock))
+        data::create(&self.data_dir, None, "demo", false, Arc::new(SystemClock))
             .context("creating the ledger")?;
         Ok(())
     }

@@ -184,7 +184,8 @@ fn usage_mistakes_end_with_2() {
         [].as_slice(),
         &["verify"],
         &["verify", "c.json", "--db", "x.db"],
-        &["verify", "--pg", "postgresql://localhost/x"],
+        &["verify", "--pg", "mysql://localhost/x"],
+        &["verify", "--db", "x.db", "--tenant", "t"],
         &["verify", "c.json", "--full", "--signatures"],
         &[
             "verify",

@@ -14,7 +14,7 @@ use store::sqlite::{Settings, SqliteJournal};
 use super::capsule_support::{Author, Ended, LEDGER, run, run_with};
 
 fn create(dir: &Path) -> String {
-    gateway::serve::data::create(dir, "chat", false, Arc::new(SystemClock)).unwrap();
+    gateway::serve::data::create(dir, None, "chat", false, Arc::new(SystemClock)).unwrap();
     public(dir, "0")
 }
 

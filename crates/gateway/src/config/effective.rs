@@ -32,6 +32,7 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.add("metrics_need_key", config.metrics_need_key);
     let dir = config.data_dir.as_ref().map(|dir| dir.display());
     out.add("data_dir", optional(dir));
+    out.add("database", optional(config.database.as_ref()));
     out.word("content_mode", config.content_mode);
     let subject = format!("{:?}", config.content.subject);
     out.add("content_subject", subject);

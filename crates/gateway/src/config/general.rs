@@ -207,24 +207,8 @@ pub(super) fn metrics_need_key(litellm: &Section<'_>, report: &mut Report) -> bo
 }
 
 /// What databases the environment and the command line name: said, not used.
-pub(super) fn unused_stores(
-    general: &Section<'_>,
-    overrides: &Overrides,
-    variables: &Variables<'_>,
-    report: &mut Report,
-) {
-    if overrides.database_url.is_some() {
-        let place = Place::outside("command line");
-        let message = "arguments are visible to everybody on the machine; and there is no \
-                       PostgreSQL store yet: records go to the SQLite file in the data directory";
-        report.note(Severity::Warning, &place, "database_url", message);
-    }
+pub(super) fn unused_stores(variables: &Variables<'_>, report: &mut Report) {
     let place = Place::outside("environment");
-    if general.get("database_url").is_none() && variables.get("DATABASE_URL").is_some() {
-        let message =
-            "there is no PostgreSQL store yet: records go to the SQLite file in the data directory";
-        report.note(Severity::Warning, &place, "DATABASE_URL", message);
-    }
     for name in ["REDIS_URL", "REDIS_HOST"] {
         if variables.get(name).is_some() {
             let message = "Redis is not used yet; limits are those of this process";

@@ -9,6 +9,7 @@ mod budgets;
 mod callbacks;
 mod checklist;
 mod content;
+mod database;
 mod deployment;
 mod effective;
 mod egress;
@@ -106,6 +107,8 @@ pub struct Config {
     pub content: ContentSettings,
     /// The domain written to every record; at most 50 characters.
     pub domain: String,
+    /// The PostgreSQL database that holds the ledger; `None` for the SQLite file in the data directory.
+    pub database: Option<store::postgres::Target>,
     /// Where ledger and keys are; the command line may say otherwise.
     pub data_dir: Option<PathBuf>,
     /// Whether an answer waits for its sealed record (not for streams).
@@ -154,6 +157,13 @@ pub struct MissingCheck<'c> {
 }
 
 impl Config {
+    /// Whether limits and the news of changes are shared with other processes. Without that a second instance on one database
+    /// does not start.
+    #[must_use]
+    pub fn shares_limits(&self) -> bool {
+        false
+    }
+
     /// The guardrail of a name, as a request selects it.
     #[must_use]
     pub fn guardrail(&self, name: &str) -> Option<&Guardrail> {
@@ -312,7 +322,8 @@ fn build(
     let models = models::read(root, &router, routing, &mut reading);
     let known = |name: &str| models.knows(name);
     routing::check_names(models.settings(), &router, &litellm, known, report);
-    general::unused_stores(&general, overrides, variables, report);
+    let database = database::read(&general, overrides, variables, report);
+    general::unused_stores(variables, report);
     let guardrails = guardrails::read(root, &table, (folder, files), report);
     let budgets = budgets::read(root, report);
     let callbacks = callbacks::read(&litellm, variables, report);
@@ -338,6 +349,7 @@ fn build(
         content: own.content,
         rules: own.rules,
         domain: own.domain,
+        database,
         data_dir: overrides.data_dir.clone().or(own.data_dir),
         seal_before_answer: own.seal_before_answer,
         strict_fields: own.strict_fields,

@@ -145,7 +145,7 @@ async fn count(
     let (tenant, user, end_user) = (tenant.to_owned(), user.to_owned(), end_user.to_owned());
     let mut counted = std::mem::take(found);
     let done = tokio::task::spawn_blocking(move || {
-        let reader = Reader::open(path)?;
+        let reader = Reader::at(&path)?;
         for one in &mut counted {
             one.records = reader.content_of(&one.subject, &one.key)?;
         }

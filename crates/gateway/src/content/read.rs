@@ -58,7 +58,7 @@ pub(crate) async fn read(
         .ok_or(Unrecorded::NoDatabase)?;
     let tenant = tenant.map(str::to_owned);
     let stored = tokio::task::spawn_blocking(move || {
-        let reader = Reader::open(path)?;
+        let reader = Reader::at(&path)?;
         ids.into_iter()
             .map(|id| stored(&reader, tenant.as_deref(), id))
             .collect::<Result<Vec<_>, ReadError>>()

@@ -1,7 +1,6 @@
 //! From the store's rows to the tables of a running gateway.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use policy::MicroUsd;
@@ -9,7 +8,7 @@ use policy::budget::Book;
 use policy::identity::{Claim, Directory, Entity, Kind, Past, Tables};
 use store::change::EntityRow;
 use store::identity::Spent;
-use store::reader::{ReadError, Reader};
+use store::reader::{Database, ReadError, Reader};
 
 use super::roll::{self, Found};
 use super::secret::Secrets;
@@ -82,14 +81,14 @@ fn entity(row: &EntityRow, secrets: &Secrets) -> Entity {
 pub(super) fn book(
     book: &mut Book,
     directory: &Directory,
-    database: Option<&Path>,
+    database: Option<&Database>,
     digests: &DigestKey,
     config: &Config,
     now: i64,
 ) -> Result<(), ReadError> {
     let tables = directory.read();
     replay(book, &tables, digests, config, now, |each| match database {
-        Some(path) => Reader::open(path)?.spent(each),
+        Some(database) => Reader::at(database)?.spent(each),
         None => Ok(()),
     })
 }

@@ -9,12 +9,12 @@ mod others;
 mod roll;
 pub(crate) mod secret;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use policy::budget::{Ask, Book, Exceeded, Object, ObjectKind, Shelf};
 use policy::identity::{Claim, Directory, Entity, Kind, Principal};
 use store::change::EntityRow;
+use store::reader::Database;
 use tokio::sync::watch;
 
 pub(crate) use change::{Action, ChangeError, Edited, Editor};
@@ -33,7 +33,7 @@ pub struct Seed {
     /// The file that holds the newest state of the roll of entities; without it there is no roll.
     pub roll: Option<PathBuf>,
     /// The database, for the audit log and rows of spend; `None` for a ledger in memory.
-    pub database: Option<PathBuf>,
+    pub database: Option<Database>,
 }
 
 /// The public id of a key, as rows of spend, records and the audit log name it: from the ledger's digest key and the key, or
@@ -53,7 +53,7 @@ pub(crate) struct Identity {
     pub(crate) directory: Directory,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) secrets: Secrets,
-    pub(crate) database: Option<PathBuf>,
+    pub(crate) database: Option<Database>,
     /// The other processes, where limits are shared with any.
     pub(crate) replicas: Option<Arc<Replicas>>,
     /// Rows that were not as they were sealed at start, and sealed rows that were gone.
@@ -88,7 +88,7 @@ impl Identity {
         load::book(
             &mut book,
             &directory,
-            seed.database.as_deref(),
+            seed.database.as_ref(),
             digests,
             config,
             now,

@@ -109,7 +109,8 @@ pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming) -> Repl
     let caller = match authenticate::authenticate(&app, &snapshot, &head) {
         Ok(caller) => caller,
         Err(error) => {
-            let reply = app.refuse(Family::OpenAi, error, route.path, None);
+            let stranger = authenticate::stranger(&app, &snapshot, &head);
+            let reply = app.refuse_stranger(Family::OpenAi, error, route.path, &stranger);
             return read::discard(&head.headers, body, reply).await;
         }
     };

@@ -35,7 +35,7 @@ pub(super) async fn stored<T: Send + 'static>(
         .database
         .clone()
         .ok_or(ManageError::NoDatabase)?;
-    let done = tokio::task::spawn_blocking(move || Reader::open(path).and_then(read)).await;
+    let done = tokio::task::spawn_blocking(move || Reader::at(&path).and_then(read)).await;
     match done {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
@@ -50,6 +50,7 @@ fn row(stored: &SpendRow) -> Value {
     let (id, spend) = stored;
     let status = match spend.status {
         store::spend::Status::Success | store::spend::Status::Partial => "success",
+        store::spend::Status::Refused => "error",
         _ => "failure",
     };
     let tags: Vec<&str> = spend

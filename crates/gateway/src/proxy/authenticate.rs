@@ -8,7 +8,8 @@ use policy::{AuthError, Caller, Credential};
 use crate::app::{App, Snapshot};
 use crate::config::MasterKeyUse;
 use crate::error::Error;
-use crate::identity::address;
+use crate::identity::{address, secret};
+use crate::proxy::refusals::Stranger;
 use crate::server::addresses::Rate;
 
 const SECOND: i64 = 1_000_000;
@@ -25,6 +26,20 @@ pub(crate) fn authenticate(app: &App, snapshot: &Snapshot, head: &Parts) -> Resu
         }
         error => error,
     })
+}
+
+/// Who asked, as far as it can be said of somebody who is not known.
+pub(crate) fn stranger(app: &App, snapshot: &Snapshot, head: &Parts) -> Stranger {
+    let lookup = |name: &str| head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let presented = Credential::find(snapshot.config.key_header.as_deref(), lookup).ok();
+    let key = presented.map(|key| secret::public_id(&app.identity.secrets.of_key(key.expose())));
+    let address = address::of(head, &snapshot.config.budgets);
+    Stranger {
+        key: key.unwrap_or_default(),
+        address: address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+    }
 }
 
 /// Counts a wrong key against its address: whoever guesses is slowed down, and nobody else is.

@@ -44,7 +44,8 @@ pub(crate) async fn run(
     {
         Ok(caller) => caller,
         Err(error) => {
-            let reply = app.refuse(family, error, name, None);
+            let stranger = authenticate::stranger(&app, &snapshot, &head);
+            let reply = app.refuse_stranger(family, error, name, &stranger);
             return read::discard(&head.headers, body, reply).await;
         }
     };

@@ -13,9 +13,33 @@ use crate::error::{Blame, Error};
 use crate::ids;
 use crate::observe::access::Line;
 use crate::observe::metrics::WordLabel;
+use store::spend::{Spend, Status};
 
 /// Counts of one (route, code) since the last summary.
 type Counts = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Somebody who could not be authenticated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stranger {
+    /// Public id that the presented key has or would have; empty when none was presented.
+    pub(crate) key: String,
+    /// Where the request came from, if that is known.
+    pub(crate) address: String,
+}
+
+impl Stranger {
+    /// A row among those of calls, so that a query finds who tries again and again. It costs nothing.
+    fn row(&self, app: &App, route: &str) -> Spend {
+        Spend {
+            at: app.clock.now().micros(),
+            status: Status::Refused,
+            call_type: route.to_owned(),
+            key: self.key.clone(),
+            address: self.address.clone(),
+            ..Spend::default()
+        }
+    }
+}
 
 /// Rate limiter and counters.
 pub(crate) struct Refusals {
@@ -49,6 +73,7 @@ impl Refusals {
         error: &Error,
         route: &'static str,
         key_id: Option<&str>,
+        stranger: Option<&Stranger>,
     ) {
         let public = error.public();
         app.metrics
@@ -59,7 +84,7 @@ impl Refusals {
             tracing::warn!(code = public.code, route, "a request was refused");
         }
         let record = if self.may_seal(route, public.code) {
-            seal(app, error, route, key_id)
+            seal(app, error, route, key_id, stranger)
         } else {
             None
         };
@@ -121,6 +146,7 @@ impl Refusals {
             env,
             "refusals",
             summary,
+            None,
         );
         if appended.is_none_or(|(_, receipt)| receipt.wait().is_err()) {
             // Not recorded: put them back, the next flush tries again.
@@ -142,6 +168,7 @@ fn seal(
     error: &Error,
     route: &'static str,
     key_id: Option<&str>,
+    stranger: Option<&Stranger>,
 ) -> Option<String> {
     let public = error.public();
     let mut env = Object::new();
@@ -160,6 +187,9 @@ fn seal(
         env,
         public.code,
         format!("Refused: {}", public.code),
+        stranger
+            .filter(|_| matches!(error, Error::Auth(_)))
+            .map(|stranger| stranger.row(app, route)),
     )?;
     // The refusal is answered at once; if the ledger cannot take the record, the refusal joins the counts.
     let app = app.clone();
@@ -178,6 +208,7 @@ fn append(
     mut env: Object,
     code: &str,
     summary: String,
+    row: Option<Spend>,
 ) -> Option<(String, ledger::Receipt)> {
     let now = app.clock.now();
     let id = ids::call_id(now.micros()).ok()?;
@@ -214,5 +245,8 @@ fn append(
             return None;
         }
     };
-    Some((id.to_string(), app.ledger.append(draft, None)))
+    Some((
+        id.to_string(),
+        app.ledger.append(draft, row.map(|row| row.encode())),
+    ))
 }

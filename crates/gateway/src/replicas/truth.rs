@@ -26,6 +26,15 @@ impl Truth for std::path::PathBuf {
     }
 }
 
+impl Truth for store::reader::Database {
+    fn read(
+        &self,
+        each: &mut dyn FnMut(&Reader) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        each(&Reader::at(self)?)
+    }
+}
+
 /// Calls of one moment.
 #[derive(Default)]
 pub(super) struct Calls {

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ledger::journal::Journal;
 use ledger::{Clock, Ledger, LedgerError, Options, Recovery, Signers};
 use store::content::Retention;
 use store::keys::{DataDir, KeyError};
-use store::reader::{ReadError, Reader};
+use store::postgres::{self, PostgresJournal, Target};
+use store::reader::{Database, ReadError, Reader};
 use store::sqlite::{OpenError, Settings, SqliteJournal};
 
 use crate::config::Config;
@@ -22,6 +24,14 @@ pub enum DataError {
     /// The database.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The PostgreSQL database.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
+    /// The keys belong to records that are elsewhere.
+    #[error(
+        "the records of these keys are in {0}, and no database is named: set database_url (DATABASE_URL)"
+    )]
+    Elsewhere(String),
     /// Keys, teams and users.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -47,18 +57,30 @@ pub struct Opened {
     pub content: crate::content::Seed,
 }
 
-/// Creates directory, keys and ledger, with an ML-DSA-65 key on demand. Fails when there is a ledger already.
+/// Creates directory, keys and ledger, with an ML-DSA-65 key on demand: in a PostgreSQL database, or else in a SQLite file in
+/// the directory. Fails when there is a ledger already.
 ///
 /// # Errors
 /// [`DataError`].
 pub fn create(
     dir: &Path,
+    database: Option<&Target>,
     domain: &str,
     post_quantum: bool,
     clock: Arc<dyn Clock>,
 ) -> Result<capsule::Id, DataError> {
+    let journal: Box<dyn Journal> = match database {
+        Some(target) => Box::new(PostgresJournal::create(target, alone())?),
+        None => {
+            let data = DataDir::create(dir)?;
+            refuse_elsewhere(&data)?;
+            Box::new(SqliteJournal::create(data.database(), Settings::default())?)
+        }
+    };
     let data = DataDir::create(dir)?;
-    let journal = SqliteJournal::create(data.database(), Settings::default())?;
+    if let Some(target) = database {
+        data.note_remote(target.place())?;
+    }
     let options = Options {
         clock,
         domain: domain.to_owned(),
@@ -70,16 +92,52 @@ pub fn create(
     }
     let signers = signers(&data, post_quantum)?;
     Ok(ledger::create(
-        Box::new(journal),
+        journal,
         &signers,
         &mut data.anchor(),
         &options,
     )?)
 }
 
-/// True when the directory holds a database.
-pub fn exists(dir: &Path) -> bool {
-    dir.join("capsules.db").exists()
+/// Nobody else may work on the ledger meanwhile.
+fn alone() -> postgres::Settings {
+    postgres::Settings::default()
+}
+
+fn place(data: &DataDir, database: Option<&Target>) -> Database {
+    match database {
+        Some(target) => Database::Server(Box::new(target.clone())),
+        None => Database::File(data.database()),
+    }
+}
+
+fn refuse_elsewhere(data: &DataDir) -> Result<(), DataError> {
+    match data.remote_place()? {
+        Some(place) => Err(DataError::Elsewhere(place)),
+        None => Ok(()),
+    }
+}
+
+/// The journal of an existing ledger that this process alone works on.
+fn journal(data: &DataDir, database: Option<&Target>) -> Result<Box<dyn Journal>, DataError> {
+    Ok(match database {
+        Some(target) => Box::new(PostgresJournal::open(target, alone())?),
+        None => {
+            refuse_elsewhere(data)?;
+            Box::new(SqliteJournal::open(data.database(), Settings::default())?)
+        }
+    })
+}
+
+/// True when there is a ledger: in the PostgreSQL database, or else in the directory.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub fn exists(dir: &Path, database: Option<&Target>) -> Result<bool, DataError> {
+    match database {
+        Some(target) => Ok(PostgresJournal::exists(target)?),
+        None => Ok(dir.join("capsules.db").exists()),
+    }
 }
 
 /// Opens an existing ledger, recovers what a crash left, and starts it.
@@ -88,14 +146,29 @@ pub fn exists(dir: &Path) -> bool {
 /// [`DataError`]: missing, damaged, in use by another process, settings that are not durable.
 pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, DataError> {
     let data = DataDir::open(dir)?;
-    let journal = SqliteJournal::open(
-        data.database(),
-        Settings {
-            disk_reserve: config.limits.min_free_disk_bytes,
-            ..Settings::default()
-        },
-    )?;
-    if data.finish_rotation(clock.now())? {
+    let (journal, database): (Box<dyn Journal>, Database) = match &config.database {
+        Some(target) => {
+            let settings = postgres::Settings {
+                shared: config.shares_limits(),
+                ..postgres::Settings::default()
+            };
+            let journal = PostgresJournal::open(target, settings)?;
+            (
+                Box::new(journal),
+                Database::Server(Box::new(target.clone())),
+            )
+        }
+        None => {
+            refuse_elsewhere(&data)?;
+            let settings = Settings {
+                disk_reserve: config.limits.min_free_disk_bytes,
+                ..Settings::default()
+            };
+            let journal = SqliteJournal::open(data.database(), settings)?;
+            (Box::new(journal), Database::File(data.database()))
+        }
+    };
+    if data.finish_rotation_in(&database, clock.now())? {
         tracing::warn!("an interrupted key rotation was completed: its record was sealed already");
     }
     let (domain, host) = (config.domain.clone(), config.listen.ip().to_string());
@@ -111,13 +184,8 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         ..Options::default()
     };
     let signers = signers(&data, config.post_quantum)?;
-    let (ledger, recovery) = Ledger::start(
-        Box::new(journal),
-        &signers,
-        Box::new(data.anchor()),
-        options,
-    )?;
-    let reader = Reader::open(data.database())?;
+    let (ledger, recovery) = Ledger::start(journal, &signers, Box::new(data.anchor()), options)?;
+    let reader = Reader::at(&database)?;
     Ok(Opened {
         ledger,
         recovery,
@@ -125,7 +193,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         content: content(&data, &reader)?,
         identity: Seed {
             rows: reader.entities()?,
-            database: Some(data.database()),
+            database: Some(database),
             roll: Some(dir.join("entities")),
         },
     })
@@ -167,10 +235,14 @@ fn signers(data: &DataDir, post_quantum: bool) -> Result<Signers, KeyError> {
 ///
 /// # Errors
 /// [`DataError`]; [`OpenError`] when another process has the ledger open.
-pub fn rotate(dir: &Path, clock: Arc<dyn Clock>) -> Result<ledger::Rotation, DataError> {
+pub fn rotate(
+    dir: &Path,
+    database: Option<&Target>,
+    clock: Arc<dyn Clock>,
+) -> Result<ledger::Rotation, DataError> {
     let data = DataDir::open(dir)?;
-    let journal = SqliteJournal::open(data.database(), Settings::default())?;
-    data.finish_rotation(clock.now())?;
+    let journal = journal(&data, database)?;
+    data.finish_rotation_in(&place(&data, database), clock.now())?;
     let now = clock.now();
     let options = Options {
         earlier_keys: data.earlier_keys()?,
@@ -180,7 +252,7 @@ pub fn rotate(dir: &Path, clock: Arc<dyn Clock>) -> Result<ledger::Rotation, Dat
     };
     let heir = data.heir()?;
     let rotation = ledger::rotate(
-        Box::new(journal),
+        journal,
         &signers(&data, data.post_quantum_key()?.is_some())?,
         &heir,
         &mut data.anchor(),
@@ -194,10 +266,15 @@ pub fn rotate(dir: &Path, clock: Arc<dyn Clock>) -> Result<ledger::Rotation, Dat
 ///
 /// # Errors
 /// [`DataError`]; damage within the chain is never adopted.
-pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::Gap, DataError> {
+pub fn adopt(
+    dir: &Path,
+    database: Option<&Target>,
+    reason: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<ledger::Gap, DataError> {
     let data = DataDir::open(dir)?;
-    let journal = SqliteJournal::open(data.database(), Settings::default())?;
-    data.finish_rotation(clock.now())?;
+    let journal = journal(&data, database)?;
+    data.finish_rotation_in(&place(&data, database), clock.now())?;
     let options = Options {
         earlier_keys: data.earlier_keys()?,
         clock,
@@ -206,7 +283,7 @@ pub fn adopt(dir: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<ledger::
     };
     let signers = signers(&data, data.post_quantum_key()?.is_some())?;
     Ok(ledger::adopt(
-        Box::new(journal),
+        journal,
         &signers,
         &mut data.anchor(),
         &options,

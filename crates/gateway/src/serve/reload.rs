@@ -46,6 +46,9 @@ pub(super) async fn reload(
     if old.config.data_dir != config.data_dir {
         restart.push("data_dir".to_owned());
     }
+    if old.config.database != config.database {
+        restart.push("database_url".to_owned());
+    }
     if old.config.limits.settle_slots != config.limits.settle_slots {
         restart.push("limits.settle_slots".to_owned());
     }

@@ -44,7 +44,7 @@ const MAKING: i64 = 0x5347_4c31;
 /// Keeps every other writer out, the reference included, and lets readers go on.
 const LOCK: &str = "LOCK TABLE quantumpipes_capsules IN SHARE ROW EXCLUSIVE MODE";
 
-const HEAD: &str = "SELECT sequence, hash FROM quantumpipes_capsules WHERE tenant_id IS NULL \
+const HEAD: &str = "SELECT sequence::int8, hash FROM quantumpipes_capsules WHERE tenant_id IS NULL \
                     ORDER BY sequence DESC LIMIT 1";
 
 /// One statement for a whole batch. The domain is read from the document, which holds it anyway.
@@ -228,7 +228,7 @@ fn head(
     let Some(row) = transaction.query_opt(HEAD, &[]).map_err(failed)? else {
         return Ok(None);
     };
-    let sequence: i32 = row.try_get(0).map_err(failed)?;
+    let sequence: i64 = row.try_get(0).map_err(failed)?;
     let hash: &str = row.try_get(1).map_err(failed)?;
     let unreadable = |reason: String| SharedError::Chain {
         place: place.to_owned(),

@@ -1,4 +1,4 @@
-//! Tests of the SQLite store, through its public interface and with the reference tool as a peer.
+//! Tests of the SQLite and PostgreSQL stores, through its public interface and with the reference tool as a peer.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,14 +6,22 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::panic,
     reason = "helpers of tests may state what must hold"
 )]
 
 mod content;
+mod faulty;
 mod files;
 mod full;
+mod killed_on_postgres;
+mod ledger_on_postgres;
 mod ledger_on_sqlite;
 mod peer;
+mod pg_server;
+mod pg_shared;
 mod reading;
 mod redis;
 mod support;
+mod views_on_postgres;

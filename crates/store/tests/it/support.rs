@@ -67,36 +67,39 @@ impl World {
         Reader::open(self.data.database()).unwrap()
     }
 
-    /// Chain, signatures, columns, tree and spend, from the rows. Returns the number of records.
     pub(crate) fn check(&self) -> u64 {
-        let mut reader = self.reader();
-        let keys = Keys::explicit(&self.signers.records.public_key());
-        let (mut edge, mut previous) = (Edge::new(), None);
-        let checkpoint = reader.checkpoint().unwrap();
-        for row in reader.rows(0) {
-            let row = row.unwrap();
-            let record = row.record().unwrap();
-            let _good = verify(&record, &keys).unwrap();
-            record.check_columns(&row.columns()).unwrap();
-            assert_eq!(row.sequence, edge.size());
-            assert_eq!(row.previous_hash, previous);
-            previous = Some(row.hash);
-            edge.push(leaf_hash(&record.record_json()));
-            if let Some((size, note)) = &checkpoint
-                && edge.size() == *size
-            {
-                assert_eq!(Checkpoint::parse(note).unwrap().root, edge.root());
-            }
-        }
-        if let Some((size, _)) = checkpoint {
-            let stored = ledger::tree::root_at(size, &mut reader).unwrap();
-            assert_eq!(Edge::load(size, &mut reader).unwrap().root(), stored);
-        }
-        for (sequence, _) in reader.spend().unwrap() {
-            assert!(reader.row(sequence).unwrap().is_some());
-        }
-        edge.size()
+        check(self.reader(), &self.signers)
     }
+}
+
+/// Chain, signatures, columns, tree and spend, from the rows. Returns the number of records.
+pub(crate) fn check(mut reader: Reader, signers: &Signers) -> u64 {
+    let keys = Keys::explicit(&signers.records.public_key());
+    let (mut edge, mut previous) = (Edge::new(), None);
+    let checkpoint = reader.checkpoint().unwrap();
+    for row in reader.rows(0) {
+        let row = row.unwrap();
+        let record = row.record().unwrap();
+        let _good = verify(&record, &keys).unwrap();
+        record.check_columns(&row.columns()).unwrap();
+        assert_eq!(row.sequence, edge.size());
+        assert_eq!(row.previous_hash, previous);
+        previous = Some(row.hash);
+        edge.push(leaf_hash(&record.record_json()));
+        if let Some((size, note)) = &checkpoint
+            && edge.size() == *size
+        {
+            assert_eq!(Checkpoint::parse(note).unwrap().root, edge.root());
+        }
+    }
+    if let Some((size, _)) = checkpoint {
+        let stored = ledger::tree::root_at(size, &mut reader).unwrap();
+        assert_eq!(Edge::load(size, &mut reader).unwrap().root(), stored);
+    }
+    for (sequence, _) in reader.spend().unwrap() {
+        assert!(reader.row(sequence).unwrap().is_some());
+    }
+    edge.size()
 }
 
 pub(crate) fn options() -> Options {

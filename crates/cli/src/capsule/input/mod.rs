@@ -12,7 +12,9 @@ use capsule::verify::{Columns, Record, RecordError, Seal};
 
 use crate::capsule_cli::args;
 use crate::capsule_cli::console;
+use ledger::journal::Chain;
 use split::{SplitError, Splitter};
+use store::postgres::Target;
 use store::reader::Reader;
 
 /// Rows of a database that are checked together.
@@ -27,6 +29,8 @@ pub enum Choice {
     Stdin,
     /// A SQLite database.
     Database(PathBuf),
+    /// A chain in a PostgreSQL database.
+    Server(Box<Target>, Chain),
 }
 
 /// The choice that the arguments make.
@@ -43,10 +47,11 @@ pub fn choose(source: &args::Source) -> Result<Choice, String> {
         0 | 1 => {}
         _ => return Err("specify only one source".to_owned()),
     }
-    if source.pg.is_some() {
-        return Err(
-            "--pg: this version reads no PostgreSQL; use --db PATH or a JSON file".to_owned(),
-        );
+    if let Some(url) = &source.pg {
+        let target = Target::parse(url).map_err(|error| format!("--pg: {error}"))?;
+        let target = target.or_password(std::env::var("PGPASSWORD").ok().as_deref());
+        let chain = Chain::of(source.tenant.as_deref().unwrap_or_default());
+        return Ok(Choice::Server(Box::new(target), chain));
     }
     match (&source.source, &source.db, &source.data_dir) {
         (Some(path), _, _) if path == Path::new("-") => Ok(Choice::Stdin),
@@ -131,6 +136,12 @@ impl Source {
             Choice::Database(path) => {
                 let reader =
                     Reader::open(path).map_err(|error| InputError::Database(error.to_string()))?;
+                let size = reader.count().ok();
+                Ok((Source::Rows(Box::new(reader)), size))
+            }
+            Choice::Server(target, chain) => {
+                let reader = Reader::connect(target, chain)
+                    .map_err(|error| InputError::Database(error.to_string()))?;
                 let size = reader.count().ok();
                 Ok((Source::Rows(Box::new(reader)), size))
             }

@@ -285,7 +285,7 @@ fn progress_bar(size: Option<u64>, source: &Choice, shown: bool) -> ProgressBar 
     if !shown {
         return ProgressBar::hidden();
     }
-    let bytes = !matches!(source, Choice::Database(_));
+    let bytes = !matches!(source, Choice::Database(_) | Choice::Server(..));
     let template = match (size, bytes) {
         (Some(_), true) => "{bar:40} {bytes}/{total_bytes} {eta}",
         (Some(_), false) => "{bar:40} {pos}/{len} records {eta}",

@@ -39,17 +39,19 @@ fn refused_checks(config: &Config) -> Vec<&str> {
         .collect()
 }
 
+fn database(config: &Config) -> String {
+    config.database.as_ref().unwrap().to_string()
+}
+
 #[test]
-fn audit_general_starts_and_says_that_the_database_is_not_used() {
+fn audit_general_starts_with_its_database() {
     let env = environment(&[(
         "DATABASE_URL",
         "postgresql://gateway:notreally@localhost:5432/g",
     )]);
     let config = starts(fixture!("audit-general"), &env);
-    assert_eq!(
-        inactive(&config),
-        BTreeSet::from(["general_settings.database_url"])
-    );
+    assert_eq!(inactive(&config), BTreeSet::new());
+    assert_eq!(database(&config), "postgresql://localhost/g");
     assert!(noted(
         &config,
         "general_settings.proxy_batch_write_log",
@@ -335,10 +337,8 @@ fn hardening_health_data_starts() {
         &environment(&[("DATABASE_URL", url)]),
     );
     assert_eq!(config.content_mode, ContentMode::Hash);
-    assert_eq!(
-        inactive(&config),
-        BTreeSet::from(["general_settings.database_url",])
-    );
+    assert_eq!(inactive(&config), BTreeSet::new());
+    assert_eq!(database(&config), "postgresql://db.example.com/g");
 }
 
 const TRAFFIC: [(&str, &str); 5] = [
