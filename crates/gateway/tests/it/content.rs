@@ -58,8 +58,8 @@ impl Site {
         });
         change(&mut config);
         let clock = Arc::new(Shifted(AtomicI64::new(offset)));
-        if !data::exists(dir) {
-            data::create(dir, "chat", false, clock.clone()).expect("a new ledger");
+        if !data::exists(dir, None).expect("a directory") {
+            data::create(dir, None, "chat", false, clock.clone()).expect("a new ledger");
         }
         let mut site = Self {
             dir: dir.to_owned(),

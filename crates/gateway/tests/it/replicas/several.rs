@@ -62,7 +62,7 @@ impl Several {
             let dir = tempfile::tempdir().expect("a directory");
             let place = dir.path().join("data");
             let clock: Arc<dyn ledger::Clock> = Arc::new(ledger::SystemClock);
-            data::create(&place, "chat", false, clock.clone()).expect("a ledger");
+            data::create(&place, None, "chat", false, clock.clone()).expect("a ledger");
             let opened = data::open(&place, &config, clock.clone()).expect("a ledger");
             truth
                 .0
