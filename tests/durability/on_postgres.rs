@@ -210,9 +210,7 @@ fn a_second_instance_without_redis_says_why_it_does_not_start() {
     };
     let mut first = place.site.start();
     let other = site::free_port();
-    let mut command = place.site.serve(binaries::sealgate());
-    command.args(["--port", &other.to_string()]);
-    let mut second = Server::spawn(command);
+    let mut second = Server::spawn(place.site.serve_on(binaries::sealgate(), other));
     let ended = second.wait();
     assert_ne!(ended.code(), Some(0));
     assert!(
@@ -258,7 +256,7 @@ fn calls_are_refused_while_the_database_is_away_and_open_ones_settle_afterwards(
     for marker in 2..5 {
         let (status, answer) = chat(port, MASTER, marker);
         assert_eq!(
-            (status, &answer["error"]["code"]),
+            (status, &answer["error"]["sealgate_code"]),
             (503, &json!("audit_unavailable")),
             "{answer}"
         );

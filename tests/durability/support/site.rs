@@ -106,9 +106,14 @@ impl Site {
 
     /// The command that serves it. The access log goes nowhere, what it says to the test.
     pub(crate) fn serve(&self, program: &Path) -> Command {
+        self.serve_on(program, self.port)
+    }
+
+    /// The same on another port.
+    pub(crate) fn serve_on(&self, program: &Path, port: u16) -> Command {
         let mut command = Command::new(program);
         command
-            .args(["serve", "--port", &self.port.to_string()])
+            .args(["serve", "--port", &port.to_string()])
             .arg("--config")
             .arg(&self.config)
             .env_clear()

@@ -58,7 +58,7 @@ pub struct Source {
     pub pg: Option<String>,
     /// With --pg: the chain of this tenant instead of the one without a tenant.
     #[arg(long, value_name = "TENANT", requires = "pg")]
-    pub tenant: Option<String>,
+    pub chain: Option<String>,
     /// Directory with keys and capsules.db; without another source, that database is read.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -185,7 +185,7 @@ fn usage_mistakes_end_with_2() {
         &["verify"],
         &["verify", "c.json", "--db", "x.db"],
         &["verify", "--pg", "mysql://localhost/x"],
-        &["verify", "--db", "x.db", "--tenant", "t"],
+        &["verify", "--db", "x.db", "--chain", "t"],
         &["verify", "c.json", "--full", "--signatures"],
         &[
             "verify",

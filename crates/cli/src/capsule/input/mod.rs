@@ -50,7 +50,7 @@ pub fn choose(source: &args::Source) -> Result<Choice, String> {
     if let Some(url) = &source.pg {
         let target = Target::parse(url).map_err(|error| format!("--pg: {error}"))?;
         let target = target.or_password(std::env::var("PGPASSWORD").ok().as_deref());
-        let chain = Chain::of(source.tenant.as_deref().unwrap_or_default());
+        let chain = Chain::of(source.chain.as_deref().unwrap_or_default());
         return Ok(Choice::Server(Box::new(target), chain));
     }
     match (&source.source, &source.db, &source.data_dir) {
