@@ -140,9 +140,12 @@ impl Reader {
         capsule_type: &str,
         mut each: impl FnMut(&ledger::journal::Row),
     ) -> Result<(), ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.records_of_type(capsule_type, each);
+        }
         let columns = crate::sqlite::COLUMNS;
         let sql = format!("SELECT {columns} FROM capsules WHERE type = ?1 ORDER BY sequence");
-        let mut statement = self.connection().prepare(&sql)?;
+        let mut statement = self.connection()?.prepare(&sql)?;
         for row in statement.query_map([capsule_type], crate::sqlite::read_row)? {
             each(&row?);
         }
@@ -154,8 +157,11 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn audited(&self) -> Result<Vec<(String, String, String)>, ReadError> {
+        if let Some(reader) = self.postgres() {
+            return reader.audited();
+        }
         let sql = "SELECT DISTINCT table_name, tenant, object_id FROM sealgate_audit";
-        let mut statement = self.connection().prepare(sql)?;
+        let mut statement = self.connection()?.prepare(sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -125,7 +125,7 @@ fn team(number: u32) -> Entity {
 /// # Errors
 /// When anything on the way fails.
 pub async fn fill(dir: &Path, keys: u32) -> Result<(), Failure> {
-    data::create(dir, "figures", false, Arc::new(SystemClock))?;
+    data::create(dir, None, "figures", false, Arc::new(SystemClock))?;
     let running = started(dir).await?;
     let app = running.app().clone();
     let credential = Credential::find(None, |name| {
@@ -166,7 +166,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
     let began = Instant::now();
     let seed = super::Seed {
         rows,
-        database: Some(keys.database()),
+        database: Some(keys.database().into()),
         roll: Some(dir.join("entities")),
     };
     let identity = Identity::new(seed, &digest_key, &digests, &config, 0, None)?;

@@ -9,6 +9,7 @@ mod others;
 mod roll;
 pub(crate) mod secret;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use policy::budget::{Ask, Book, Exceeded, Object, ObjectKind, Shelf};
@@ -77,7 +78,7 @@ impl Identity {
         replicas: Option<Arc<Replicas>>,
     ) -> Result<Self, store::reader::ReadError> {
         let secrets = Secrets::new(digest_key);
-        let database = seed.database.as_deref();
+        let database = seed.database.as_ref();
         // Several processes change rows in no common order; each would find the others' changes missing.
         let at = seed.roll.filter(|_| replicas.is_none());
         let (roll, found) = Roll::check(&seed.rows, &secrets, digests, at, database)?;

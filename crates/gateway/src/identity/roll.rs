@@ -76,7 +76,7 @@ impl Roll {
         secrets: &Secrets,
         digests: &DigestKey,
         at: Option<PathBuf>,
-        database: Option<&std::path::Path>,
+        database: Option<&store::reader::Database>,
     ) -> Result<(Self, Found), ReadError> {
         let mut roll = Self {
             key: secrets.roll_key(),
@@ -125,7 +125,7 @@ impl Roll {
                 &mut found,
                 rows,
                 digests,
-                &Reader::open(database)?,
+                &Reader::at(database)?,
             )?;
         }
         *roll.state.get_mut().unwrap_or_else(PoisonError::into_inner) = state;

@@ -328,6 +328,35 @@ impl PostgresReader {
             .next())
     }
 
+    /// Pages by sequence, since there may be many.
+    pub(crate) fn records_of_type(
+        &self,
+        capsule_type: &str,
+        mut each: impl FnMut(&Row),
+    ) -> Result<()> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM quantumpipes_capsules WHERE {} AND type = $2 AND sequence > $3::int8 \
+             ORDER BY sequence LIMIT {PAGE}",
+            self.whose()
+        );
+        let mut after = -1_i64;
+        loop {
+            let page = self.query(&sql, &[&self.tenant, &capsule_type, &after], read_row)?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = i64::try_from(last.sequence).unwrap_or(i64::MAX);
+            page.iter().for_each(&mut each);
+        }
+    }
+
+    pub(crate) fn audited(&self) -> Result<Vec<(String, String, String)>> {
+        let sql = "SELECT DISTINCT table_name, tenant, object_id FROM sealgate_audit";
+        self.list(sql, &[], |row| {
+            Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
+        })
+    }
+
     pub(crate) fn entities(&self) -> Result<Vec<EntityRow>> {
         let sql = "SELECT kind, tenant, id, version, doc, mac FROM sealgate_entities";
         self.list(sql, &[], |row| {
