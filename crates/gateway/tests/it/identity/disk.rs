@@ -28,6 +28,7 @@ impl Site {
         let dir = tempfile::tempdir().expect("a directory");
         data::create(
             &dir.path().join("data"),
+            None,
             "test",
             false,
             Arc::new(SystemClock),
