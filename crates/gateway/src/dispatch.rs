@@ -12,6 +12,7 @@ use policy::route::{Lookup, Route, RouteId};
 
 use crate::app::{App, Snapshot};
 use crate::error::Error;
+use crate::guardrails;
 use crate::info;
 use crate::manage;
 use crate::model_info;
@@ -46,8 +47,8 @@ pub(crate) async fn handle(app: Arc<App>, request: http::Request<Incoming>) -> R
                 .await
                 .unwrap_or_else(|error| app.refuse(Family::OpenAi, error, name, None))
         }
-        Ok((route, _)) if route.id == RouteId::TokenCounter => {
-            return token_counter(app, route, head, body).await;
+        Ok((route, _)) if matches!(route.id, RouteId::TokenCounter | RouteId::ApplyGuardrail) => {
+            return with_body(app, route, head, body).await;
         }
         Ok((route, model)) => ungoverned(&app, route, model.as_deref(), &head)
             .unwrap_or_else(|error| app.refuse(Family::OpenAi, error, route_name(route), None)),
@@ -89,6 +90,7 @@ fn ungoverned(
             Ok(ok(info::readiness_details(app, &snapshot).into_bytes()))
         }
         RouteId::Health => Ok(ok(info::deployments(&snapshot).into_bytes())),
+        RouteId::Guardrails => Ok(ok(guardrails::routes::list(&snapshot))),
         RouteId::ActiveCallbacks => Ok(ok(info::callbacks(&snapshot).into_bytes())),
         RouteId::Models if head.headers.contains_key("anthropic-version") => {
             Ok(ok(info::anthropic_models(&snapshot, who.as_ref())))
@@ -125,7 +127,8 @@ fn ungoverned(
         | RouteId::ResponseCancel
         | RouteId::ResponseInputItems
         | RouteId::ReloadConfig
-        | RouteId::TokenCounter => Err(Error::Internal),
+        | RouteId::TokenCounter
+        | RouteId::ApplyGuardrail => Err(Error::Internal),
     }
 }
 
@@ -152,15 +155,19 @@ async fn reload(app: &App, route: &'static Route, head: &Parts) -> Result<Reply,
     Ok(reply::json(StatusCode::OK, body.to_string().into_bytes()))
 }
 
-/// The one ungoverned route with a body: it is read, counted here and forgotten.
-async fn token_counter(app: Arc<App>, route: &'static Route, head: Parts, body: Incoming) -> Reply {
+/// The ungoverned routes with a body: it is read, looked at here and forgotten.
+async fn with_body(app: Arc<App>, route: &'static Route, head: Parts, body: Incoming) -> Reply {
     let name = route_name(route);
     let snapshot = app.snapshot();
     if let Err(error) = may(&app, &snapshot, route, &head) {
         let reply = app.refuse(Family::OpenAi, error, name, None);
         return read::discard(&head.headers, body, reply).await;
     }
-    match model_info::token_counter(&snapshot, body).await {
+    let answer = match route.id {
+        RouteId::ApplyGuardrail => guardrails::routes::apply(&snapshot, body).await,
+        _ => model_info::token_counter(&snapshot, body).await,
+    };
+    match answer {
         Ok(body) => reply::json(StatusCode::OK, body),
         Err(error) => app.refuse(Family::OpenAi, error, name, None),
     }
@@ -185,6 +192,8 @@ pub(crate) fn protocol(route: RouteId) -> Option<Protocol> {
         | RouteId::ModelInfo
         | RouteId::ModelGroupInfo
         | RouteId::TokenCounter
+        | RouteId::Guardrails
+        | RouteId::ApplyGuardrail
         | RouteId::HealthLiveness
         | RouteId::HealthReadiness
         | RouteId::HealthReadinessDetails
@@ -224,6 +233,8 @@ pub(crate) fn route_name(route: &Route) -> &'static str {
         RouteId::ResponseGet | RouteId::ResponseDelete => "/responses/{id}",
         RouteId::ResponseCancel => "/responses/{id}/cancel",
         RouteId::ResponseInputItems => "/responses/{id}/input_items",
+        RouteId::Guardrails => "/guardrails/list",
+        RouteId::ApplyGuardrail => "/guardrails/apply_guardrail",
         RouteId::Models => "/models",
         RouteId::Model => "/models/{model...}",
         _ => route.paths.last().copied().unwrap_or("other"),

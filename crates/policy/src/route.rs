@@ -78,6 +78,10 @@ pub enum RouteId {
     ModelGroupInfo,
     /// An estimate of tokens, made here.
     TokenCounter,
+    /// Which guardrails there are.
+    Guardrails,
+    /// What a guardrail makes of a text.
+    ApplyGuardrail,
     /// Whether the process lives.
     HealthLiveness,
     /// Whether the process takes calls.
@@ -308,6 +312,22 @@ pub const ROUTES: &[Route] = &[
         summary: "estimate of tokens, made here: nothing is sent anywhere",
     },
     Route {
+        id: RouteId::Guardrails,
+        method: Method::Get,
+        paths: &["/guardrails/list", "/v2/guardrails/list"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "which guardrails there are, without their parameters",
+    },
+    Route {
+        id: RouteId::ApplyGuardrail,
+        method: Method::Post,
+        paths: &["/guardrails/apply_guardrail", "/apply_guardrail"],
+        permission: Permission::ListModels,
+        governed: false,
+        summary: "what a local guardrail makes of a text: nothing is sent anywhere",
+    },
+    Route {
         id: RouteId::HealthLiveness,
         method: Method::Get,
         paths: &["/health/liveliness", "/health/liveness"],
@@ -486,6 +506,8 @@ mod tests {
                 RouteId::ModelInfo,
                 RouteId::ModelGroupInfo,
                 RouteId::TokenCounter,
+                RouteId::Guardrails,
+                RouteId::ApplyGuardrail,
                 RouteId::HealthLiveness,
                 RouteId::HealthReadiness,
                 RouteId::HealthReadinessDetails,

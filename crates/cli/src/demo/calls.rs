@@ -38,7 +38,7 @@ pub(super) const NO_RECORD: &str = "the answer names no record";
 
 /// Makes all calls but the one that is killed.
 pub(super) fn all(target: &Target, provider: &Journal) -> Result<Vec<Made>> {
-    Ok(vec![
+    let mut all = vec![
         plain(target)?,
         streamed(target)?,
         translated(target, provider)?,
@@ -47,7 +47,9 @@ pub(super) fn all(target: &Target, provider: &Journal) -> Result<Vec<Made>> {
         masked(target, provider)?,
         leaving(target)?,
         failing(target)?,
-    ])
+    ];
+    all.extend(super::guard::all(target, provider)?);
+    Ok(all)
 }
 
 fn ask(

@@ -38,6 +38,7 @@ pub(super) fn yaml(provider: &str, data_dir: &Path) -> String {
          - {{ keyword: {BLOCKED_WORD}, action: BLOCK }}\n        - {{ keyword: {MASKED_WORD}, action: MASK }}\n      \
          keyword_redaction_tag: \"{MASK}\"\n"
     ));
+    out.push_str(super::guard::YAML);
     out.push_str(&format!(
         "general_settings:\n  master_key: os.environ/{MASTER_KEY}\n"
     ));

@@ -3,6 +3,7 @@
 mod calls;
 mod config;
 mod erasure;
+mod guard;
 mod instance;
 mod proof;
 mod table;

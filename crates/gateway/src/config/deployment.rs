@@ -145,6 +145,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         max_parallel: params.count("max_parallel_requests", 1, reading.report),
         weight: 1,
         order,
+        guardrails: names(params, "guardrails", reading),
         drop_params: params
             .flag("drop_params", reading.report)
             .unwrap_or(reading.drop_params),

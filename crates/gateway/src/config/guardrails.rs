@@ -6,6 +6,7 @@ use std::path::Path;
 use super::files::Files;
 use super::problems::{KeyState, Place, Report};
 use super::reader::{Section, join};
+use super::selection::{self, Selection};
 use super::states::Table;
 use super::suggest;
 use super::words::Words;
@@ -31,6 +32,8 @@ pub struct Guardrail {
     pub engine: Option<Engine>,
     /// Its parameters in words, without secrets, and digests of the files it reads: they make up what it does.
     pub settings: Vec<(String, String)>,
+    /// Calls that select it without naming it.
+    pub selection: Selection,
     /// The parts that are not built. When there are any, a call that selects
     /// the guardrail answers 503 `check_not_available`, unless
     /// `sealgate.inactive_checks: pass` says otherwise.
@@ -106,7 +109,7 @@ fn one(
     let params = entry.section("litellm_params", report);
     let name = needed(entry, "guardrail_name", report);
     let integration = needed(&params, "guardrail", report);
-    let (mut modes, other_modes) = modes(&params, report);
+    let (mut modes, by_tag) = modes(&params, report);
     let default_on = params.flag("default_on", report).unwrap_or(false);
     let (name, integration) = (name?, integration?);
     let mut settings = Vec::new();
@@ -126,8 +129,9 @@ fn one(
             read: Vec::new(),
         };
         let engine = (kind.build)(&mut reading);
-        let (mut missing, words, read) = (reading.missing, reading.words, reading.read);
-        missing.extend(other_modes);
+        let (missing, words, read) = (reading.missing, reading.words, reading.read);
+        let mut selection = selection::read(&params, report);
+        selection.modes = by_tag;
         flatten(&params, "", &mut settings);
         settings.extend(read.into_iter().map(|(key, digest)| {
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -145,6 +149,7 @@ fn one(
             words,
             engine,
             settings,
+            selection,
             missing,
         });
     }
@@ -169,6 +174,7 @@ fn one(
         words: None,
         engine: None,
         settings: Vec::new(),
+        selection: Selection::default(),
         missing: vec![integration.to_owned()],
     })
 }
@@ -210,34 +216,24 @@ pub(super) fn needed<'n>(section: &Section<'n>, key: &str, report: &mut Report) 
     text
 }
 
-/// `mode`: a word, a list of words, or words by tag. The second value is what
-/// is not built of it.
-fn modes(params: &Section<'_>, report: &mut Report) -> (Modes, Vec<String>) {
+/// `mode`: a word, a list of words, or words by tag.
+fn modes(params: &Section<'_>, report: &mut Report) -> (Modes, Vec<(String, Modes)>) {
     let mut modes = Modes::default();
-    let mut other = Vec::new();
     let (place, path) = (params.place_of("mode"), params.path_of("mode"));
-    match params.get("mode").map(|node| &node.value) {
-        None => report.problem(
-            &place,
-            &path,
-            "missing; say when the check runs, such as pre_call",
-        ),
-        Some(Value::Map(_)) => {
-            let message =
-                "modes by tag are not built; calls that select it answer 503 check_not_available";
-            report.state(&place, &path, KeyState::AcceptedInactive, message);
-            other.push("mode by tag".to_owned());
-        }
-        Some(_) => {
-            for (word, place) in params.texts("mode", report) {
-                mode(word, &mut modes, &place, &path, report);
-            }
-        }
+    if let Some(by_tag) = selection::modes_by_tag(params, report) {
+        return by_tag;
     }
-    (modes, other)
+    if params.get("mode").is_none() {
+        let message = "missing; say when the check runs, such as pre_call";
+        report.problem(&place, &path, message);
+    }
+    for (word, place) in params.texts("mode", report) {
+        mode(word, &mut modes, &place, &path, report);
+    }
+    (modes, Vec::new())
 }
 
-fn mode(word: &str, modes: &mut Modes, place: &Place, path: &str, report: &mut Report) {
+pub(super) fn mode(word: &str, modes: &mut Modes, place: &Place, path: &str, report: &mut Report) {
     const ELSEWHERE: [&str; 4] = [
         "pre_mcp_call",
         "during_mcp_call",
@@ -329,6 +325,7 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
                 words: None,
                 engine: None,
                 settings: Vec::new(),
+                selection: Selection::default(),
                 missing: if missing.is_empty() {
                     vec!["callbacks".to_owned()]
                 } else {
@@ -360,6 +357,7 @@ fn every_call(
         words: None,
         engine: None,
         settings: Vec::new(),
+        selection: Selection::default(),
         missing: vec![integration.to_owned()],
     }
 }

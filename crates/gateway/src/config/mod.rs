@@ -28,6 +28,7 @@ mod routing;
 mod rules;
 mod sealgate;
 mod secrets;
+mod selection;
 mod states;
 pub(crate) mod suggest;
 mod tls;
@@ -57,6 +58,7 @@ pub use models::{Deployment, EntraClient, Mode, UpstreamModel};
 pub use problems::{KeyState, Note, Place, Problem, Rejected, Severity};
 pub use render::{check_json, check_passes, check_text, start_lines};
 pub use sealgate::{InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention};
+pub use selection::Selection;
 pub use tls::TlsFiles;
 pub use url::{BaseUrl, Host, UrlError};
 pub use words::{BlockedWord, WordAction, Words};
@@ -367,4 +369,4 @@ fn build(
 
 #[cfg(test)]
 #[path = "tests/mod.rs"]
-mod tests;
+pub(crate) mod tests;

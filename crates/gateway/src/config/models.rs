@@ -66,6 +66,8 @@ pub struct Deployment {
     pub weight: u64,
     /// Tier: the lowest that can serve does.
     pub order: u32,
+    /// Guardrails of every call that may come here.
+    pub guardrails: Vec<String>,
     /// Leave out what the provider cannot be told instead of refusing the call; the answer names it.
     pub drop_params: bool,
     /// Members that are always left out for this deployment.

@@ -15,6 +15,7 @@ pub(crate) mod registry;
     reason = "no kind that asks a service is built yet; the pipeline is ready for them"
 )]
 pub(crate) mod remote;
+pub(crate) mod routes;
 pub(crate) mod row;
 mod secrets;
 pub(crate) mod select;
@@ -26,7 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use remote::Remote;
-pub(crate) use select::{BuildError, Check, Checks, Selected};
+pub(crate) use select::{BuildError, Check, Checks, Selected, Selecting};
 
 /// What a configured guardrail became.
 #[derive(Clone)]

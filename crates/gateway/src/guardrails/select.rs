@@ -1,5 +1,6 @@
 //! The checks that are configured, and which of them a call selects.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use llm::scan::Doc;
 use llm::transcript::{Role, Transcript};
 
 use super::{Engine, Local, Own, Remote, Restore};
-use crate::config::{Config, InactiveChecks, Modes};
+use crate::config::{Config, InactiveChecks, Modes, Selection};
 use crate::digest::{DigestKey, Purpose};
 use crate::error::Error;
 
@@ -19,6 +20,53 @@ pub(crate) struct Check {
     pub(crate) engine: Engine,
     default_on: bool,
     pub(crate) modes: Modes,
+    selection: Selection,
+}
+
+/// What a call is, as far as it selects checks. Nothing of it comes from the body but tags and names, which only add.
+pub(crate) struct Selecting<'s> {
+    /// Names that the request, its key and its team give.
+    pub(crate) named: Vec<String>,
+    /// Tags of the request, its key and its team.
+    pub(crate) tags: Vec<String>,
+    /// Id and alias of the team.
+    pub(crate) team: [Option<&'s str>; 2],
+    /// Agents that the key is bound to.
+    pub(crate) agents: Vec<&'s str>,
+    /// The model group.
+    pub(crate) group: &'s str,
+}
+
+impl Selecting<'_> {
+    fn selects(&self, selection: &Selection) -> bool {
+        let tagged = |tag: &String| self.tags.contains(tag);
+        selection.tags.iter().any(tagged)
+            || selection.modes.iter().any(|(tag, _)| tagged(tag))
+            || selection.models.iter().any(|model| model == self.group)
+            || selection
+                .agents
+                .iter()
+                .any(|agent| self.agents.contains(&agent.as_str()))
+            || selection
+                .teams
+                .iter()
+                .any(|team| self.team.contains(&Some(team.as_str())))
+    }
+
+    /// The modes by tag, put together; `None` where no tag says any.
+    fn modes(&self, selection: &Selection) -> Option<Modes> {
+        let mut all = selection
+            .modes
+            .iter()
+            .filter(|(tag, _)| self.tags.contains(tag));
+        let (_, first) = all.next()?;
+        Some(all.fold(*first, |modes, (_, more)| Modes {
+            pre_call: modes.pre_call || more.pre_call,
+            during_call: modes.during_call || more.during_call,
+            post_call: modes.post_call || more.post_call,
+            logging_only: modes.logging_only || more.logging_only,
+        }))
+    }
 }
 
 impl Check {
@@ -73,6 +121,9 @@ impl Check {
 #[derive(Default)]
 pub(crate) struct Checks {
     built: Vec<Arc<Check>>,
+    /// Names of the checks that a model group brings, by deployments of its own and of its fallbacks.
+    bound: BTreeMap<String, BTreeSet<String>>,
+    by_tag: bool,
 }
 
 /// The checks of one call, in configured order.
@@ -124,22 +175,60 @@ impl Checks {
                 engine: engine.clone(),
                 default_on: guardrail.default_on,
                 modes: guardrail.modes,
+                selection: guardrail.selection.clone(),
             }));
         }
-        Ok(Self { built })
+        let by_tag = config
+            .guardrails
+            .iter()
+            .any(|guardrail| guardrail.selection.by_tag());
+        let bound = bound(config);
+        for (group, names) in &bound {
+            if let Some(unknown) = names.iter().find(|name| config.guardrail(name).is_none()) {
+                return Err(BuildError {
+                    name: unknown.clone(),
+                    reason: format!(
+                        "a deployment that serves `{group}` names it, and no guardrail has this name"
+                    ),
+                });
+            }
+        }
+        Ok(Self {
+            built,
+            bound,
+            by_tag,
+        })
+    }
+
+    /// The check of a name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Check>> {
+        self.built.iter().find(|check| &*check.name == name)
+    }
+
+    /// Whether the tags of a call have to be known.
+    pub(crate) fn by_tag(&self) -> bool {
+        self.by_tag
     }
 
     /// The checks of a call: all that are on by default, and those it names. Naming can only add.
     ///
     /// # Errors
     /// An unknown name; a selected check that is not built, unless the configuration lets such calls pass.
-    pub(crate) fn select(&self, config: &Config, named: &[String]) -> Result<Selected, Error> {
-        for name in named {
+    pub(crate) fn select(&self, config: &Config, by: &Selecting<'_>) -> Result<Selected, Error> {
+        for name in &by.named {
             if config.guardrail(name).is_none() {
                 return Err(Error::UnknownGuardrail(name.chars().take(100).collect()));
             }
         }
-        let is_named = |name: &str| named.iter().any(|other| other == name);
+        if config.guardrails.is_empty() && config.callbacks.is_empty() {
+            return Ok(Selected::default());
+        }
+        let bound = self.bound.get(by.group);
+        let is_selected = |name: &str, selection: &Selection| {
+            by.named.iter().any(|other| other == name)
+                || bound.is_some_and(|bound| bound.contains(name))
+                || by.selects(selection)
+        };
         let missing: Vec<Arc<str>> = config
             .always_selected_missing()
             .map(|missing| Arc::from(missing.name))
@@ -149,8 +238,8 @@ impl Checks {
                     .iter()
                     .filter(|guardrail| {
                         !guardrail.default_on
-                            && is_named(&guardrail.name)
                             && !guardrail.missing.is_empty()
+                            && is_selected(&guardrail.name, &guardrail.selection)
                     })
                     .map(|guardrail| Arc::from(guardrail.name.as_str())),
             )
@@ -162,17 +251,65 @@ impl Checks {
                 check: first.to_string(),
             });
         }
+        let selected = self
+            .built
+            .iter()
+            .filter(|check| check.default_on || is_selected(&check.name, &check.selection));
+        let with_modes = |check: &Arc<Check>| match by.modes(&check.selection) {
+            None => check.clone(),
+            Some(modes) => Arc::new(Check {
+                modes,
+                ..Check::clone(check)
+            }),
+        };
         Ok(Selected {
-            checks: self
-                .built
-                .iter()
-                .filter(|check| check.default_on || is_named(&check.name))
-                .cloned()
-                .collect(),
+            checks: selected.map(with_modes).collect(),
             not_run: missing.into_iter().map(|name| (name, NOT_BUILT)).collect(),
             vault: None,
         })
     }
+}
+
+/// The checks that each model group brings. A call may end at any deployment of its group or of the fallbacks, so it runs the
+/// checks of all of them: what a fallback demands was done before anything was sent.
+fn bound(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
+    let mut own: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (group, deployment) in config.models.deployments() {
+        own.entry(group)
+            .or_default()
+            .extend(deployment.guardrails.iter().cloned());
+    }
+    if own.values().all(BTreeSet::is_empty) {
+        return BTreeMap::new();
+    }
+    let settings = config.models.settings();
+    let lists = [
+        &settings.fallbacks,
+        &settings.context_window_fallbacks,
+        &settings.content_policy_fallbacks,
+    ];
+    let mut all = BTreeMap::new();
+    for group in own.keys() {
+        let mut reached: Vec<&str> = vec![group];
+        let mut at = 0;
+        while let Some(next) = reached.get(at).copied() {
+            at += 1;
+            let listed = lists.iter().filter_map(|list| list.of(&[next])).flatten();
+            for name in listed.chain(&settings.default_fallbacks) {
+                let name = config.models.group_of(name).unwrap_or(name);
+                if !reached.contains(&name) {
+                    reached.push(name);
+                }
+            }
+        }
+        let names = reached
+            .iter()
+            .filter_map(|group| own.get(group))
+            .flatten()
+            .cloned();
+        all.insert((*group).to_owned(), names.collect());
+    }
+    all
 }
 
 impl Selected {

@@ -13,7 +13,7 @@ use super::inspect::Request;
 use super::stored::{Stored, not_continued};
 use crate::app::{App, Snapshot};
 use crate::error::Error;
-use crate::guardrails::Selected;
+use crate::guardrails::{Selected, Selecting};
 use crate::routing::{self, Permits, Selectors};
 
 /// A request that may go on: the caller, the destination and the selected checks.
@@ -60,7 +60,28 @@ pub(crate) fn admit(
         let groups = snapshot.config.access_groups.of(&destination.group);
         principal.may_use_as(&destination.group, groups)?;
     }
-    let selected = snapshot.checks.select(&snapshot.config, &named)?;
+    let mut tags = Vec::new();
+    if snapshot.checks.by_tag() {
+        tags = routing::request_tags(&request, headers);
+        for row in [principal.key(), principal.team()].into_iter().flatten() {
+            tags.extend(row.tags.iter().map(ToString::to_string));
+        }
+    }
+    let team = principal.team();
+    let key = principal.key().and_then(|key| key.key.as_deref());
+    let by = Selecting {
+        named,
+        tags,
+        team: [
+            team.map(|team| team.id.as_ref()),
+            team.and_then(|team| team.alias.as_deref()),
+        ],
+        agents: key.map_or_else(Vec::new, |key| {
+            key.agents.iter().map(AsRef::as_ref).collect()
+        }),
+        group: &destination.group,
+    };
+    let selected = snapshot.checks.select(&snapshot.config, &by)?;
     if request.body.stream()
         && let Some(check) = selected.remote(true).next()
     {

@@ -342,3 +342,7 @@ fn edited(
     }
     Ok(edited)
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@ use policy::{Rejection, RouteError};
 
 pub(crate) use learn::learn;
 pub(crate) use report::{attempts, count, health, is_cooling, metrics};
-pub(crate) use selectors::Selectors;
+pub(crate) use selectors::{Selectors, request_tags};
 
 use crate::app::{App, Snapshot};
 use crate::config::{Deployment, Mode};

@@ -77,6 +77,12 @@ fn listed(node: Option<Node<'_>>) -> Vec<String> {
     texts.map(std::borrow::Cow::into_owned).collect()
 }
 
+/// The tags of a request: `metadata.tags`, `tags`, and LiteLLM's header.
+pub(crate) fn request_tags(request: &Request, headers: &HeaderMap) -> Vec<String> {
+    let header = headers.get("x-litellm-tags");
+    tags(request, header.and_then(|value| value.to_str().ok()))
+}
+
 fn tags(request: &Request, header: Option<&str>) -> Vec<String> {
     let metadata = request.body.member("metadata");
     let mut tags = listed(metadata.and_then(|node| node.get("tags")));

@@ -15,6 +15,7 @@ mod deferred;
 mod errors;
 mod evasion;
 mod faults;
+mod guards;
 mod http;
 mod identity;
 mod info;
