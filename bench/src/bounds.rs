@@ -110,6 +110,13 @@ fn plain(rows: &[Row], bounds: &mut Vec<Bound>) {
             ));
         }
     }
+    let cpu_of = |kind| Some(find(rows, kind, Load::Small, 32)?.cpu().median);
+    let (bare, nginx) = (cpu_of(Kind::Sealgate), cpu_of(Kind::Nginx));
+    if let (Some(all), Some(bare), Some(nginx)) = (cpu_of(Kind::SealgateGuarded), bare, nginx) {
+        // Prompts of 300 bytes; the checks of the answer are in it.
+        let added = (all - bare) / nginx;
+        bounds.push(at_most("all local checks, added, x nginx", added, 3.0));
+    }
     let null = ratio(rows, Kind::NullJournal, Load::Small);
     bounds.extend(null.map(|ratio| at_most("null journal, x nginx", ratio, 2.0)));
     let large = ratio(rows, Kind::Sealgate, Load::Large);

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Sealgate,
     /// With its access log, one JSON line a call, into a file.
     SealgateLogged,
+    /// With every local check on requests and answers: personal data, secrets, 10,000 words, attacks.
+    SealgateGuarded,
     /// Sealgate with the journal that keeps nothing; exists in the bench build only.
     NullJournal,
     /// Another gateway in Rust. It relays and keeps no record.
@@ -42,6 +44,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Sealgate => "sealgate",
             Self::SealgateLogged => "sealgate, access log",
+            Self::SealgateGuarded => "sealgate, all local checks",
             Self::NullJournal => "sealgate, null journal",
             Self::Crabllm => "crabllm, no record",
             Self::LiteLlm => "litellm",
@@ -100,9 +103,11 @@ impl Gateway {
                 start: Duration::ZERO,
             })),
             Kind::Nginx => nginx(mock, directory).map(Some),
-            Kind::Sealgate | Kind::SealgateLogged => optional(&programs.sealgate, |program| {
-                sealgate(kind, program, mock, directory)
-            }),
+            Kind::Sealgate | Kind::SealgateLogged | Kind::SealgateGuarded => {
+                optional(&programs.sealgate, |program| {
+                    sealgate(kind, program, mock, directory)
+                })
+            }
             Kind::NullJournal => optional(&programs.null_journal, |program| {
                 sealgate(kind, program, mock, directory)
             }),
@@ -178,6 +183,32 @@ fn nginx(mock: SocketAddr, directory: &Path) -> Result<Gateway> {
     })
 }
 
+/// Adds every local check to a configuration.
+fn guard(config: &Path, directory: &Path) -> Result<()> {
+    let words: String = (0..10_000)
+        .map(|n| format!("forbidden term {n:05}\n"))
+        .collect();
+    fs::write(directory.join("words.txt"), words)?;
+    let mut text = fs::read_to_string(config)?;
+    text.push_str("guardrails:\n");
+    for (name, modes, more) in [
+        ("presidio", "[pre_call, post_call]", ""),
+        ("hide-secrets", "[pre_call, post_call]", ""),
+        (
+            "litellm_content_filter",
+            "[pre_call, post_call]",
+            ", blocked_words_file: words.txt",
+        ),
+        ("detect_prompt_injection", "pre_call", ""),
+    ] {
+        text.push_str(&format!(
+            "  - guardrail_name: {name}\n    litellm_params: {{guardrail: {name}, mode: {modes}, default_on: true{more}}}\n"
+        ));
+    }
+    fs::write(config, text)?;
+    Ok(())
+}
+
 /// Writes Sealgate's configuration and starts it on the ledger under `directory`, which is created when missing.
 pub(crate) fn sealgate(
     kind: Kind,
@@ -203,6 +234,9 @@ pub(crate) fn sealgate(
             data = data.display(),
         ),
     )?;
+    if kind == Kind::SealgateGuarded {
+        guard(&config, directory)?;
+    }
     let mut command = Command::new(program);
     command
         .arg("serve")

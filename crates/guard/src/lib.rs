@@ -8,6 +8,7 @@ mod automaton;
 mod canon;
 mod content;
 mod context;
+mod encoded;
 mod engine;
 mod escape;
 mod fold;

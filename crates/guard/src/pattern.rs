@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::encoded::Encoded;
 use crate::engine::{self, Detector, Judge, Replacer, WINDOW, verdict};
 use crate::pattern_stream::PatternStream;
 use crate::pii::{AdHoc, PiiDetector, PiiSettings};
@@ -60,7 +61,7 @@ impl PatternCheck {
     pub fn pii(name: &str, settings: PiiSettings) -> PatternCheck {
         PatternCheck {
             name: name.to_owned(),
-            detector: Arc::new(PiiDetector::new(settings)),
+            detector: Arc::new(Encoded::new(PiiDetector::new(settings))),
             replacer: Arc::new(Tags::Kind("<".to_owned(), ">".to_owned())),
             own: Arc::new([]),
             own_action: Action::Mask,
@@ -72,7 +73,7 @@ impl PatternCheck {
     pub fn secrets(name: &str, settings: SecretSettings) -> PatternCheck {
         PatternCheck {
             name: name.to_owned(),
-            detector: Arc::new(SecretDetector::new(settings)),
+            detector: Arc::new(Encoded::new(SecretDetector::new(settings))),
             replacer: Arc::new(Tags::Fixed("[REDACTED]".to_owned())),
             own: Arc::new([]),
             own_action: Action::Mask,

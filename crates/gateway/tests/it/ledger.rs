@@ -167,7 +167,8 @@ async fn led_21_a_flood_of_refusals_becomes_exact_summaries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn led_23_the_list_of_unaudited_routes_is_exact() {
     use policy::route::{Method, ROUTES, RouteId};
-    let app = TestApp::start().await;
+    let guardrails = crate::support::words("logging_only", "never said", "BLOCK");
+    let app = TestApp::with(|config| config["guardrails"] = guardrails).await;
     let before = app.all_records().len();
     // A reload is no call, and its change is sealed as a record of its own.
     let silent =
@@ -178,7 +179,10 @@ async fn led_23_the_list_of_unaudited_routes_is_exact() {
                 .replace("{model...}", "echo")
                 .replace("{model}", "echo");
             let body = match route.method {
-                Method::Post => json!({ "model": "echo", "messages": [] }).to_string(),
+                Method::Post => {
+                    let words = json!({ "model": "echo", "messages": [], "guardrail_name": "words", "text": "x" });
+                    words.to_string()
+                }
                 _ => String::new(),
             };
             let answer = app.send(route.method.as_str(), &path, &body, &[]).await;

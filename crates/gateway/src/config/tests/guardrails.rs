@@ -28,9 +28,22 @@ fn every_mode_is_read() {
         assert!(!config.guardrails[0].default_on);
     }
     let tagged = filter(&format!(
-        "mode: {{tags: {{x: pre_call}}, default: pre_call}}, {WORD}"
+        "mode: {{tags: {{x: [pre_call, post_call]}}, default: during_call}}, {WORD}"
     ));
-    assert_eq!(tagged.unwrap().guardrails[0].missing, ["mode by tag"]);
+    let guardrail = &tagged.unwrap().guardrails[0];
+    assert!(guardrail.missing.is_empty());
+    assert_eq!(guardrail.modes.names(), ["during_call"]);
+    let (tag, modes) = &guardrail.selection.modes[0];
+    assert_eq!(
+        (tag.as_str(), modes.names()),
+        ("x", vec!["pre_call", "post_call"])
+    );
+    for wrong in ["{tags: {x: often}}", "{x: pre_call}"] {
+        assert!(
+            filter(&format!("mode: {wrong}, {WORD}")).is_err(),
+            "{wrong}"
+        );
+    }
     for mode in ["sometimes", "pre-call", "[pre_call, {}]"] {
         assert!(filter(&format!("mode: {mode}, {WORD}")).is_err(), "{mode}");
     }

@@ -37,7 +37,7 @@ async fn a_request_adds_and_never_removes() {
     let form = app
         .chat(
             "echo",
-            json!({ "guardrails": [{ "asked": { "extra_body": { "default_on": false } } }] }),
+            json!({ "guardrails": [{ "asked": { "threshold": 1 } }] }),
         )
         .await;
     assert_eq!(ran(&form), ["always", "asked"]);
