@@ -130,7 +130,7 @@ fn layer(token: &[u8]) -> Option<String> {
         return None;
     }
     let has = |class: fn(&u8) -> bool| token.iter().any(class);
-    let decoded = if token.len() % 2 == 0 && token.iter().all(u8::is_ascii_hexdigit) {
+    let decoded = if token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit) {
         hex(token)?
     } else if has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) {
         let decoded = STANDARD.decode(token);

@@ -224,7 +224,7 @@ async fn request_cell(
     app: &TestApp,
     case: &Case,
     path: &str,
-    mut body: Value,
+    body: Value,
     what: &str,
 ) -> Result<(), String> {
     let before = app.sandbox.requests().len();
