@@ -35,6 +35,8 @@ pub(crate) struct Selecting<'s> {
     pub(crate) agents: Vec<&'s str>,
     /// The model group.
     pub(crate) group: &'s str,
+    /// Model groups that the request names as fallbacks: their checks run too, before anything is sent.
+    pub(crate) fallbacks: Vec<String>,
 }
 
 impl Selecting<'_> {
@@ -223,10 +225,14 @@ impl Checks {
         if config.guardrails.is_empty() && config.callbacks.is_empty() {
             return Ok(Selected::default());
         }
-        let bound = self.bound.get(by.group);
+        let models = &config.models;
+        let named = by.fallbacks.iter().map(String::as_str);
+        let named = named.map(|name| models.group_of(name).unwrap_or(name));
+        let groups = named.chain([by.group]);
+        let bound: Vec<_> = groups.filter_map(|group| self.bound.get(group)).collect();
         let is_selected = |name: &str, selection: &Selection| {
             by.named.iter().any(|other| other == name)
-                || bound.is_some_and(|bound| bound.contains(name))
+                || bound.iter().any(|bound| bound.contains(name))
                 || by.selects(selection)
         };
         let missing: Vec<Arc<str>> = config

@@ -51,6 +51,7 @@ pub(crate) fn admit(
         named.extend(row.guardrails.iter().map(ToString::to_string));
     }
     let selectors = Selectors::read(snapshot, &request, headers);
+    let fallbacks = selectors.fallbacks.clone();
     let destination = match &request.stored {
         Some(stored) => pinned(app, snapshot, route_name, &request, stored, selectors)?,
         None => routing::begin(app, snapshot, route_name, &request, selectors, allowed)?,
@@ -80,6 +81,7 @@ pub(crate) fn admit(
             key.agents.iter().map(AsRef::as_ref).collect()
         }),
         group: &destination.group,
+        fallbacks,
     };
     let selected = snapshot.checks.select(&snapshot.config, &by)?;
     if request.body.stream()

@@ -154,6 +154,7 @@ fn ten_thousand_fuzzed_bodies_are_sent_as_they_were_scanned() {
         team: [None, None],
         agents: Vec::new(),
         group: "m",
+        fallbacks: Vec::new(),
     };
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let (mut sent, mut edited) = (0, 0);

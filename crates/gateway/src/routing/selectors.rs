@@ -20,7 +20,7 @@ const MOST_FALLBACKS: usize = 16;
 pub(crate) struct Selectors {
     tags: Vec<String>,
     /// Model groups to turn to in place of the configured fallbacks.
-    pub(super) fallbacks: Vec<String>,
+    pub(crate) fallbacks: Vec<String>,
     /// Most repetitions; lowers the configured number and never raises it.
     pub(super) retries: Option<u32>,
     /// Longest time of the whole call; lowers the configured time and never raises it.
