@@ -32,6 +32,7 @@ fn snapshot() -> Snapshot {
     let config = load_text(CONFIG).expect("a configuration");
     Snapshot {
         checks: Checks::build(&config).expect("checks"),
+        rules: crate::rules::build(&config).expect("rules"),
         scan: llm::scan::Limits::default(),
         config,
         digest_hex: Arc::from(""),
