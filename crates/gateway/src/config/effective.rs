@@ -51,6 +51,13 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     out.word("prompt_hash", config.prompt_hash);
     out.word("opaque_parts", config.opaque_parts);
     out.word("provider_retention", config.provider_retention);
+    let redis = config.redis.as_ref();
+    let address = redis.map(|redis| redis.settings.address());
+    out.add("redis.address", optional(address));
+    let when = redis.map(|redis| format!("{:?}", redis.when_lost).to_lowercase());
+    out.add("redis.when_lost", optional(when));
+    let lease = redis.map(|redis| redis.lease.as_secs());
+    out.add("redis.lease", optional(lease));
     out.add("egress.allow", config.egress.lines().join(", "));
     out.word("log.level", config.log.level);
     out.add("log.debug_fields", config.log.debug_fields);

@@ -211,7 +211,7 @@ pub(super) fn unused_stores(variables: &Variables<'_>, report: &mut Report) {
     let place = Place::outside("environment");
     for name in ["REDIS_URL", "REDIS_HOST"] {
         if variables.get(name).is_some() {
-            let message = "Redis is not used yet; limits are those of this process";
+            let message = "Redis shares limits when the database is PostgreSQL; with the SQLite file they are those of this process";
             report.note(Severity::Warning, &place, name, message);
         }
     }

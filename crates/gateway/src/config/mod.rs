@@ -22,6 +22,7 @@ mod limits;
 mod models;
 pub(crate) mod problems;
 pub(crate) mod reader;
+mod redis;
 mod references;
 mod render;
 mod routing;
@@ -56,6 +57,7 @@ pub use guardrails::{Guardrail, Modes};
 pub use limits::Limits;
 pub use models::{Deployment, EntraClient, Mode, UpstreamModel};
 pub use problems::{KeyState, Note, Place, Problem, Rejected, Severity};
+pub use redis::Redis;
 pub use render::{check_json, check_passes, check_text, start_lines};
 pub use sealgate::{InactiveChecks, MasterKeyUse, OpaqueParts, PromptHash, ProviderRetention};
 pub use selection::Selection;
@@ -125,6 +127,8 @@ pub struct Config {
     pub provider_retention: ProviderRetention,
     /// Inner addresses that may be dialled.
     pub egress: Egress,
+    /// Redis, where it is configured.
+    pub redis: Option<Redis>,
     /// Bounds of everything a peer can make large, slow or many.
     pub limits: Limits,
     /// Logging.
@@ -328,6 +332,7 @@ fn build(
     general::unused_stores(variables, report);
     let guardrails = guardrails::read(root, &table, (folder, files), report);
     let budgets = budgets::read(root, report);
+    let redis = redis::read(root, folder, variables, &table, report);
     let callbacks = callbacks::read(&litellm, variables, report);
     let authenticator = general::authenticator(&general, overrides, variables, report);
     let tls = tls::read(root, folder, overrides, variables, &table, report);
@@ -359,6 +364,7 @@ fn build(
         opaque_parts: own.opaque_parts,
         provider_retention: own.provider_retention,
         egress: own.egress,
+        redis,
         limits,
         log: general::log(&general, &litellm, overrides, variables, report),
         notes: Vec::new(),

@@ -86,21 +86,24 @@ pub(super) fn read(
         .ok()?;
     Some(Redis {
         settings: Arc::new(Settings {
-            timeout: own
-                .seconds("timeout", report)
-                .unwrap_or(settings.timeout),
+            timeout: own.seconds("timeout", report).unwrap_or(settings.timeout),
             ..settings
         }),
         when_lost: when_lost.unwrap_or(WhenLost::Refuse),
         lease: own
             .seconds("lease", report)
-            .map_or(Duration::from_secs(10), |lease| lease.max(Duration::from_secs(3))),
+            .map_or(Duration::from_secs(10), |lease| {
+                lease.max(Duration::from_secs(3))
+            }),
     })
 }
 
 fn in_section(section: &Section<'_>, prefix: &str, report: &mut Report) -> Option<Found> {
     let key = |name: &str| format!("{prefix}{name}");
-    let named = ["url", "host"].into_iter().map(key).find(|key| section.get(key).is_some())?;
+    let named = ["url", "host"]
+        .into_iter()
+        .map(key)
+        .find(|key| section.get(key).is_some())?;
     let mut text = |name: &str| section.text(&key(name), report).map(str::to_owned);
     let (url, host, user) = (text("url"), text("host"), text("username"));
     let password = section.secret(&key("password"), report);

@@ -139,10 +139,15 @@ pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming) -> Repl
     }
     // A task of its own: a client that leaves in the middle of a change does not leave it half done.
     let (principal, answering) = (principal.clone(), app.clone());
-    let answered =
-        tokio::spawn(
-            async move { answer(&answering, &principal, route, variable, &head, body).await },
-        );
+    let answer = async move { answer(&answering, &principal, route, variable, &head, body).await };
+    let answered = match app.identity.replicas {
+        None => tokio::spawn(answer),
+        // What was spent is asked of Redis there, on a thread that may wait for it.
+        Some(_) => {
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(answer))
+        }
+    };
     match answered.await.unwrap_or(Err(Error::Internal)) {
         Ok(value) => reply::json(StatusCode::OK, value.to_string()),
         Err(error) => app.refuse(Family::OpenAi, error, route.path, Some(&key_id)),

@@ -28,15 +28,18 @@ const MARGIN: Duration = Duration::from_millis(250);
 pub(super) const LOST: &str = "lost";
 
 /// Builds a state, unless somebody else does.
-pub(super) async fn build(app: &Arc<App>, replicas: &Arc<Replicas>) -> Result<(), LookError> {
+pub(super) async fn build(
+    app: &Arc<App>,
+    replicas: &Arc<Replicas>,
+    seen: &str,
+) -> Result<(), LookError> {
     let name = ids::call_id(replicas.now())
         .map_err(|error| LookError::Read(error.to_string()))?
         .to_string();
-    let Some(marker) = replicas.team.lead(&name).await? else {
+    let Some(marker) = replicas.team.lead(&name, seen).await? else {
         return Ok(());
     };
     tracing::warn!(state = name, "building the shared limits from the database");
-    replicas.spoiled.store(false, Ordering::Release);
     match construct(app, replicas, &name, &marker).await {
         Ok(()) => {
             let ready = marker.replacen("build", "ready", 1);
@@ -123,6 +126,23 @@ fn read(
         })
         .collect();
     Ok((balances, calls))
+}
+
+/// Fills the book of this process with what the database says was spent. Blocks.
+pub(super) fn alone(app: &App) -> Result<(), store::reader::ReadError> {
+    let Some(replicas) = &app.identity.replicas else {
+        return Ok(());
+    };
+    let snapshot = app.snapshot();
+    let mut book = Book::new(snapshot.config.budgets.rules.clone());
+    let (config, now) = (&snapshot.config, replicas.now());
+    let none = HashSet::new();
+    let identity = &app.identity;
+    identity.replay(&mut book, &app.digests, config, now, |each| {
+        truth::calls(replicas.truth.as_ref(), &none, each)
+    })?;
+    *identity.shelf.book() = book;
+    Ok(())
 }
 
 /// Holds what an open call may cost, as its intent says.

@@ -71,6 +71,7 @@ pub(crate) struct Replicas {
     closing: AtomicBool,
     changes: AtomicU64,
     ends: mpsc::UnboundedSender<ends::Ended>,
+    runtime: tokio::runtime::Handle,
     /// Calls that were counted by this process alone.
     alone: AtomicU64,
     /// States that this process has built.
@@ -129,6 +130,7 @@ impl Replicas {
             closing: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             ends,
+            runtime: tokio::runtime::Handle::current(),
             alone: AtomicU64::new(0),
             built: AtomicU64::new(0),
         });
@@ -301,14 +303,25 @@ impl Replicas {
         }
     }
 
-    /// What an object has used, for the management API. Blocks its task for a round trip; nothing when Redis does not answer.
-    pub(crate) fn usage(&self, object: &Object) -> Usage {
-        let ask = self.book().usage(std::slice::from_ref(object), self.now());
-        let runtime = tokio::runtime::Handle::current();
-        match tokio::task::block_in_place(|| runtime.block_on(ask)) {
-            Ok(usage) => usage.into_iter().next().unwrap_or_default(),
-            Err(error) => {
+    /// What an object has used, for the management API: blocks for a round trip, so it is called on threads that may. Nothing
+    /// when Redis does not answer, which is logged; nobody asks while it is known to be away.
+    pub(crate) fn usage(self: &Arc<Self>, object: &Object) -> Usage {
+        let (tell, answer) = std::sync::mpsc::channel();
+        let (replicas, object) = (Arc::clone(self), object.clone());
+        self.runtime.spawn(async move {
+            let now = replicas.now();
+            let ask = replicas.book().usage(std::slice::from_ref(&object), now);
+            // Who asked waits, or has given up.
+            drop(tell.send(ask.await));
+        });
+        match answer.recv_timeout(SILENCE) {
+            Ok(Ok(usage)) => usage.into_iter().next().unwrap_or_default(),
+            Ok(Err(error)) => {
                 self.failed(&error);
+                Usage::default()
+            }
+            Err(_) => {
+                tracing::error!("Redis did not say what an object has used");
                 Usage::default()
             }
         }

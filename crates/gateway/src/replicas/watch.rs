@@ -8,7 +8,7 @@ use store::redis::{Epoch, RedisError};
 
 use super::news::Announced;
 use super::sweep::Sweeper;
-use super::{Replicas, build};
+use super::{Replicas, WhenLost, build};
 use crate::app::App;
 
 /// Between two tries while Redis is away.
@@ -24,6 +24,8 @@ struct Memory {
     /// The state that was handed in to.
     handed_in: String,
     sweeper: Sweeper,
+    /// Whether the book of this process was filled since Redis is away.
+    refilled: bool,
 }
 
 /// Looks until the app is gone.
@@ -42,6 +44,12 @@ pub(super) async fn run(app: Weak<App>) {
             // What was missed is not known: the database is asked before calls are admitted again.
             memory.last = None;
             replicas.pause();
+            if replicas.when_lost == WhenLost::Local && !memory.refilled {
+                memory.refilled = true;
+                if let Err(error) = refill(&app).await {
+                    tracing::error!(%error, "what this process counts alone begins with what it read at its start");
+                }
+            }
             drop(app);
             tokio::time::sleep(AGAIN).await;
         }
@@ -91,12 +99,12 @@ async fn look(
                 memory.handed_in.clone_from(name);
             } else {
                 // Somebody who began may have died; the lock tells.
-                build::build(app, replicas).await?;
+                build::build(app, replicas, &beat.marker).await?;
             }
         }
         Epoch::Ready(_) | Epoch::None => {
             replicas.leave();
-            build::build(app, replicas).await?;
+            build::build(app, replicas, &beat.marker).await?;
         }
     }
     let mut last = memory.last.clone().unwrap_or_default();
@@ -114,6 +122,7 @@ async fn look(
     }
     if matches!(&beat.epoch, Epoch::Ready(_)) && !spoiled {
         replicas.hear(asked);
+        memory.refilled = false;
         replicas
             .ready
             .send_if_modified(|ready| !std::mem::replace(ready, true));
@@ -126,6 +135,17 @@ async fn look(
 async fn reload(app: &Arc<App>) -> Result<(), LookError> {
     let app = app.clone();
     let read = tokio::task::spawn_blocking(move || app.identity.read_again());
+    match read.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(LookError::Read(error.to_string())),
+        Err(error) => Err(LookError::Read(error.to_string())),
+    }
+}
+
+/// Fills the book of this process from the database, for counting alone.
+async fn refill(app: &Arc<App>) -> Result<(), LookError> {
+    let app = app.clone();
+    let read = tokio::task::spawn_blocking(move || build::alone(&app));
     match read.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(LookError::Read(error.to_string())),
@@ -160,6 +180,8 @@ impl Replicas {
         let held: Vec<_> = {
             let mut live = self.lock();
             live.state = Some(Arc::from(name));
+            // Whatever the old state lacked is read from the database after this.
+            self.spoiled.store(false, Ordering::Release);
             let held = live.held.iter();
             held.map(|(id, packed)| (id.clone(), packed.clone()))
                 .collect()

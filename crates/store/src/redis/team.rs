@@ -15,6 +15,7 @@ use super::script::Script;
 use super::wire::{Command, Reply};
 
 static BEAT: Script = Script::new(include_str!("scripts/beat.lua"));
+static LEAD: Script = Script::new(include_str!("scripts/lead.lua"));
 static SWAP: Script = Script::new(include_str!("scripts/swap.lua"));
 
 /// Messages that the feed keeps; far more than arrive while somebody looks away for a second.
@@ -193,25 +194,23 @@ impl Team {
         self.book.link().one(add).await.map(drop)
     }
 
-    /// Tries to become the one who builds a state; gives the marker while it is built.
+    /// Tries to become the one who builds a state, in place of the one with the marker `seen`; gives the marker while it is
+    /// built. Nothing when somebody else builds, or has built meanwhile.
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn lead(&self, name: &str) -> Result<Option<String>, RedisError> {
+    pub async fn lead(&self, name: &str, seen: &str) -> Result<Option<String>, RedisError> {
         let run = self.book.link().seen().run;
-        let lock = Command::new("SET")
-            .arg(self.book.key("lead"))
-            .arg(self.me())
-            .arg("NX")
-            .arg("PX")
-            .number(i64::try_from(BUILDING.as_millis()).unwrap_or(30_000));
-        if self.book.link().one(lock).await? == Reply::Nil {
-            return Ok(None);
-        }
         let marker = format!("build:{name}:{run}");
-        let set = Command::new("SET").arg(self.book.key("epoch")).arg(&marker);
-        self.book.link().one(set).await?;
-        Ok(Some(marker))
+        let (lead, epoch) = (self.book.key("lead"), self.book.key("epoch"));
+        let args = [
+            self.me().as_bytes().to_vec(),
+            BUILDING.as_millis().to_string().into_bytes(),
+            seen.as_bytes().to_vec(),
+            marker.clone().into_bytes(),
+        ];
+        let leads = LEAD.run(self.book.link(), &[&lead, &epoch], &args).await?;
+        Ok((leads.whole() == Some(1)).then_some(marker))
     }
 
     /// Ends to be the one who builds. `from` becomes `to` unless somebody else has changed it; true when it has.

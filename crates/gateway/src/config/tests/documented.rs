@@ -32,6 +32,7 @@ fn every_key_of_our_own_sections_is_documented() {
         "sealgate.egress",
         "sealgate.limits",
         "sealgate.retries",
+        "sealgate.redis",
     ] {
         for key in table.keys(section) {
             assert!(documented.contains(&key), "{section}.{key}");

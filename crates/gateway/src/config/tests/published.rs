@@ -84,18 +84,17 @@ fn audit_command_line_starts_and_warns_about_arguments() {
 }
 
 #[test]
-fn audit_router_starts_and_says_that_redis_is_not_used() {
+fn audit_router_starts_and_knows_its_redis() {
     let env = environment(&[
         ("REDIS_HOST", "localhost"),
         ("REDIS_PORT", "6379"),
         ("REDIS_PASSWORD", "notreally"),
     ]);
     let config = starts(fixture!("audit-router-redis"), &env);
-    let keys = ["redis_host", "redis_port", "redis_password"];
-    for key in keys.map(|key| format!("router_settings.{key}")) {
-        assert!(inactive(&config).contains(key.as_str()), "{key}");
-    }
-    assert!(noted(&config, "REDIS_HOST", "not used yet"));
+    let redis = config.redis.as_ref().unwrap();
+    assert_eq!(redis.settings.address(), "localhost:6379");
+    assert!(redis.settings.password.is_some());
+    assert!(noted(&config, "REDIS_HOST", "with the SQLite file"));
 }
 
 #[test]

@@ -225,3 +225,70 @@ async fn a_wrong_password_is_said_and_not_repeated() {
     let pong = link.one(Command::new("PING")).await.unwrap();
     assert_eq!(pong, Reply::Text(b"PONG".to_vec()));
 }
+
+/// A connection whose answers come late.
+async fn late(server: &Server, late: Arc<std::sync::atomic::AtomicU64>) -> Settings {
+    use std::sync::atomic::Ordering;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let target = server.settings();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let redis = tokio::net::TcpStream::connect(("127.0.0.1", target.port));
+            let (mut from, mut to) = redis.await.unwrap().into_split();
+            let (mut asked, mut answered) = client.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut asked, &mut to).await });
+            let late = late.clone();
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 65_536];
+                while let Ok(count @ 1..) = from.read(&mut bytes).await {
+                    tokio::time::sleep(Duration::from_millis(late.load(Ordering::Relaxed))).await;
+                    if answered.write_all(&bytes[..count]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    Settings {
+        port,
+        ..Settings::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_is_waited_for_and_a_too_late_one_leaves_nothing_behind() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let server = Server::start(&[]);
+    let near = book(&server, "a").await;
+    let delay = Arc::new(AtomicU64::new(100));
+    let settings = Arc::new(late(&server, delay.clone()).await);
+    let link = Link::start(settings, Duration::from_secs(3));
+    let far = SharedBook::new(link, near.place().clone(), Rules::default(), Clock::Redis);
+    far.link().connected(Duration::from_secs(5)).await.unwrap();
+    far.enter("one", "one");
+    let caps = caps(25);
+    let ticket = take(&far, "1", &caps).await.unwrap();
+    delay.store(700, Ordering::Relaxed);
+    let error = of_redis(take(&far, "2", &caps).await.unwrap_err());
+    assert!(matches!(error, RedisError::Slow { .. }), "{error}");
+    // It was held all the same; giving it back follows on the same connection.
+    assert!(matches!(
+        take(&near, "3", &caps).await,
+        Err(ReserveError::Exceeded(_))
+    ));
+    delay.store(0, Ordering::Relaxed);
+    far.settle_of("a", "2", NOW, &Used::default())
+        .await
+        .unwrap();
+    far.settle(&ticket, NOW, &Used::default()).await.unwrap();
+    let usage = near
+        .usage(&[Object::new(ObjectKind::Key, "k")], NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        (usage[0].parallel, usage[0].windows[0].3),
+        (0, MicroUsd::ZERO)
+    );
+}
