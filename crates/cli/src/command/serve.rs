@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gateway::config::{self, Overrides};
+use gateway::replicas::Sharing;
 use gateway::serve::{self, Running, Setup, data};
 use ledger::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -150,6 +151,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             boot.recovered.len()
         ));
     }
+    let sharing = sharing(&config, &opened).context("sharing limits with other processes")?;
     let setup = Setup {
         config,
         ledger: opened.ledger,
@@ -158,7 +160,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             .then(|| Box::new(std::io::stdout()) as Box<dyn std::io::Write + Send>),
         clock,
         identity: opened.identity,
-        sharing: None,
+        sharing,
         content: opened.content,
     };
     let runtime = runtime().context("starting the runtime")?;
@@ -170,6 +172,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             watch,
         },
     ))
+}
+
+/// How limits are shared, where the configuration says that they are.
+fn sharing(config: &config::Config, opened: &data::Opened) -> anyhow::Result<Option<Sharing>> {
+    let Some(redis) = config.redis.as_ref().filter(|_| config.shares_limits()) else {
+        return Ok(None);
+    };
+    let database = opened.identity.database.clone();
+    let identity = opened.ledger.identity();
+    Ok(Some(Sharing {
+        settings: redis.settings.clone(),
+        ledger: identity.ledger.to_string(),
+        // Each start is a process of its own: what an earlier one held is not this one's.
+        instance: identity.boot.to_string(),
+        truth: Arc::new(database.context("no database")?),
+        when_lost: redis.when_lost,
+        lease: redis.lease,
+    }))
 }
 
 /// With one worker the runtime without work stealing: the same tasks, fewer atomics and no second thread to wake.

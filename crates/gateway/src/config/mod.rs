@@ -167,7 +167,7 @@ impl Config {
     /// does not start.
     #[must_use]
     pub fn shares_limits(&self) -> bool {
-        false
+        self.database.is_some() && self.redis.is_some()
     }
 
     /// The guardrail of a name, as a request selects it.
