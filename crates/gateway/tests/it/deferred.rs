@@ -19,7 +19,7 @@ struct Deferred {
     until: &'static [Until],
 }
 
-const TABLE: [Deferred; 10] = [
+const TABLE: [Deferred; 8] = [
     Deferred {
         id: "SSRF-13",
         what: "a stored connection whose base URL changes keeps no secret",
@@ -64,15 +64,6 @@ const TABLE: [Deferred; 10] = [
         until: &[Until::Setting("audit_sinks"), Until::Route("/sinks")],
     },
     Deferred {
-        id: "DUR-09",
-        what: "Redis down or slow",
-        until: &[
-            Until::Package("redis"),
-            Until::Package("fred"),
-            Until::Setting("redis_host"),
-        ],
-    },
-    Deferred {
         id: "DUR-11",
         what: "witness down for a day",
         until: &[Until::Route("witness"), Until::Setting("witnesses")],
@@ -81,12 +72,6 @@ const TABLE: [Deferred; 10] = [
         id: "DUR-13",
         what: "backup and restore drill",
         until: &[Until::Route("/backup"), Until::Setting("backup")],
-    },
-    Deferred {
-        id: "DUR-15",
-        what: "partition between replicas",
-        // Instances share one ledger already; they serve together only once limits can be shared by configuration.
-        until: &[Until::Setting("coordination_redis")],
     },
 ];
 
@@ -102,9 +87,8 @@ const EXPORTERS: Deferred = Deferred {
 };
 
 /// Every id that the plan names as deferred.
-const IDS: [&str; 10] = [
-    "SSRF-13", "SSRF-17", "HTTP-21", "LED-15", "DUR-07", "DUR-09", "DUR-11", "DUR-13", "DUR-15",
-    "INFO-09",
+const IDS: [&str; 8] = [
+    "SSRF-13", "SSRF-17", "HTTP-21", "LED-15", "DUR-07", "DUR-11", "DUR-13", "INFO-09",
 ];
 
 const MANIFESTS: [&str; 8] = [

@@ -106,3 +106,38 @@ async fn who_counts_alone_says_so_in_each_record_and_counts_it_later() {
         .expect("records");
     assert_eq!(said, alone);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dur_15_a_partition_admits_nobody_and_heals_without_loss() {
+    let all = std::sync::Arc::new(Several::start(3).await);
+    let budget = all.price("slow-2000").await * 5.0;
+    let key = all.key(json!({ "max_budget": budget })).await;
+    let before = all.sandbox.requests().len();
+    all.redis.signal(Signal::STOP);
+    for at in 0..3 {
+        all.chat(at, &key, "slow-2000")
+            .await
+            .refused(503, "limits_unavailable");
+    }
+    assert_eq!(all.sandbox.requests().len(), before);
+    all.redis.signal(Signal::CONT);
+    // A key without a price to pay shows when each gateway is back.
+    let other = all.key_when_back().await;
+    for at in 0..3 {
+        all.until("calls again", async || {
+            all.chat(at, &other, "echo").await.status == 200
+        })
+        .await;
+    }
+    let calls: Vec<_> = (0..60)
+        .map(|at| {
+            let (all, key) = (all.clone(), key.clone());
+            tokio::spawn(async move { all.chat(at, &key, "slow-2000").await.status })
+        })
+        .collect();
+    let mut admitted = 0;
+    for call in calls {
+        admitted += usize::from(call.await.expect("a call") == 200);
+    }
+    assert_eq!(admitted, 5);
+}

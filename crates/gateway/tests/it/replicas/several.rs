@@ -153,6 +153,16 @@ impl Several {
         key
     }
 
+    /// A key without limits, as soon as the management API is open again.
+    pub(super) async fn key_when_back(&self) -> String {
+        self.until("the management API is open", async || {
+            let answer = self.post(0, MASTER, "/key/generate", &json!({})).await;
+            answer.status == 200
+        })
+        .await;
+        self.key(json!({})).await
+    }
+
     pub(super) async fn chat(&self, at: usize, key: &str, model: &str) -> Answer {
         let body = prompt(model, "hello", json!({ "max_tokens": 50 }));
         self.post(at, key, "/v1/chat/completions", &body).await
