@@ -64,10 +64,18 @@ impl PostgresJournal {
         boots.map_err(|message| error::fatal("claim boots", message))
     }
 
-    /// Moves the lease on. It is lost for good once another instance has claimed or closed the boot.
+    /// Moves the lease on. It is lost for good once another instance has claimed or closed the boot. A connection that broke
+    /// while nothing was under way is made anew and asked once more: moving a lease twice is harmless.
     pub(super) fn renew(&mut self, boot: &Id) -> Result<()> {
+        match self.extend(boot) {
+            Err(error) if error.class == Class::Batch && self.link.is_none() => self.extend(boot),
+            done => done,
+        }
+    }
+
+    /// One try, on a new connection when there is none.
+    fn extend(&mut self, boot: &Id) -> Result<()> {
         if self.link.is_none() {
-            // An idle process finds a server that is back here, and nothing is under way.
             self.connect().map_err(|error| {
                 error::with_class(Class::Batch, "renew lease", error.to_string())
             })?;
