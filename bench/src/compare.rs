@@ -144,9 +144,10 @@ impl Run<'_> {
                 continue;
             };
             let sealed = match kind {
-                Kind::Sealgate | Kind::SealgateLogged | Kind::SealgateGuarded => {
-                    gateway.data.clone()
-                }
+                Kind::Sealgate
+                | Kind::SealgateLogged
+                | Kind::SealgateMasked
+                | Kind::SealgateGuarded => gateway.data.clone(),
                 _ => None,
             };
             let after = sealed.as_deref().map(records::head).transpose()?;

@@ -22,8 +22,10 @@ pub(crate) enum Kind {
     /// No gateway: the client talks to the mock. The floor of latency figures.
     Direct,
     Nginx,
-    /// Without access log, as nginx.
+    /// Without access log, as nginx; records hold digests only (content mode `hash`), as in all rows but one.
     Sealgate,
+    /// In the default content mode: masked texts beside the records, encrypted.
+    SealgateMasked,
     /// With its access log, one JSON line a call, into a file.
     SealgateLogged,
     /// With every local check on requests and answers: personal data, secrets, 10,000 words, attacks.
@@ -44,6 +46,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Sealgate => "sealgate",
             Self::SealgateLogged => "sealgate, access log",
+            Self::SealgateMasked => "sealgate, masked content",
             Self::SealgateGuarded => "sealgate, all local checks",
             Self::NullJournal => "sealgate, null journal",
             Self::Crabllm => "crabllm, no record",
@@ -103,11 +106,12 @@ impl Gateway {
                 start: Duration::ZERO,
             })),
             Kind::Nginx => nginx(mock, directory).map(Some),
-            Kind::Sealgate | Kind::SealgateLogged | Kind::SealgateGuarded => {
-                optional(&programs.sealgate, |program| {
-                    sealgate(kind, program, mock, directory)
-                })
-            }
+            Kind::Sealgate
+            | Kind::SealgateLogged
+            | Kind::SealgateMasked
+            | Kind::SealgateGuarded => optional(&programs.sealgate, |program| {
+                sealgate(kind, program, mock, directory)
+            }),
             Kind::NullJournal => optional(&programs.null_journal, |program| {
                 sealgate(kind, program, mock, directory)
             }),
@@ -226,7 +230,12 @@ pub(crate) fn sealgate(
              api_base: http://{mock}/v1\n      api_key: {upstream}\n  - model_name: {messages}\n    \
              litellm_params:\n      model: anthropic/{messages}\n      api_base: http://{mock}\n      \
              api_key: {upstream}\ngeneral_settings:\n  master_key: {key}\n\
-             sealgate:\n  data_dir: {data}\n",
+             sealgate:\n  data_dir: {data}\n  content_mode: {content}\n",
+            content = if kind == Kind::SealgateMasked {
+                "masked"
+            } else {
+                "hash"
+            },
             model = payload::MODEL,
             messages = payload::MESSAGES_MODEL,
             upstream = payload::UPSTREAM_KEY,

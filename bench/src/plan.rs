@@ -102,7 +102,11 @@ pub(crate) fn scenarios(with_python: bool, only: Option<&str>) -> Vec<Scenario> 
         .map(|(load, connections, python)| {
             let mut gateways = vec![Kind::Nginx, Kind::Sealgate, Kind::NullJournal];
             if (load, connections) == (Load::Small, 32) {
-                gateways.extend([Kind::SealgateLogged, Kind::SealgateGuarded]);
+                gateways.extend([
+                    Kind::SealgateLogged,
+                    Kind::SealgateMasked,
+                    Kind::SealgateGuarded,
+                ]);
             }
             if python {
                 gateways.push(Kind::Crabllm);
