@@ -117,13 +117,26 @@ pub(super) fn shortened_copy(
     judge([copy.into()], dir, key)
 }
 
+/// Bytes from a record's id within which its own output tokens stand.
+const NEAR: usize = 400;
+
 /// Place of the first digit of the output tokens in the record `id`: the byte whose change would alter a bill. `None` unless the
 /// record stands in the file exactly once: a database may keep dead copies of what it moved, and editing those changes nothing.
 fn digit_of(bytes: &[u8], id: &str) -> Option<usize> {
     let start = format!("\"id\":\"{id}\"");
     let mut places = places(bytes, start.as_bytes());
     let record = places.next().filter(|_| places.next().is_none())?;
-    let digit = record + self::places(bytes.get(record..)?, b"\"tokens_out\":").next()?;
+    // The outcome follows the id at once; farther away stands another record, as when this one goes on in another page or
+    // is of a call that used no tokens.
+    let outcome = bytes.get(record..record.saturating_add(NEAR))?;
+    let outcome = outcome.split(|byte| !(b' '..=b'~').contains(byte)).next()?;
+    let digit = record + self::places(outcome, b"\"tokens_out\":").next()?;
+    if self::places(outcome, b"{\"authority\":")
+        .next()
+        .is_some_and(|next| record + next < digit)
+    {
+        return None;
+    }
     bytes
         .get(digit)
         .filter(|byte| byte.is_ascii_digit())

@@ -12,11 +12,11 @@ use llm::usage::{Usage, UsageError};
 use llm::{anthropic, completions, responses};
 
 use super::call::Call;
-use super::channels::{Blocked, Channels};
+use super::channels::{Blocked, Channels, Keeps};
 use super::coverage::Delivery;
 use super::facts::{AskedTool, End, Facts, UsageSource};
 use super::{headers, inspect, rates, stored, stream};
-use crate::config::ContentMode;
+
 use crate::digest::Purpose;
 use crate::error::Error;
 use crate::guardrails::Selected;
@@ -79,7 +79,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     });
     let keeps = call
         .facts()
-        .is_some_and(|facts| facts.mode != ContentMode::Hash);
+        .map_or(Keeps::Nothing, |facts| facts.mode.into());
     let result = match body {
         Err(error) => Err(Failure::Error(error)),
         Ok(body) => {

@@ -9,6 +9,7 @@ use llm::openai::Channel;
 
 use super::coverage::{Delivery, Entry, Outcome, Side};
 use super::facts::Facts;
+use crate::config::ContentMode;
 use crate::digest::{DigestKey, Purpose, Running};
 use crate::error::Error;
 use crate::guardrails::remote::Asked;
@@ -18,6 +19,27 @@ use crate::guardrails::{Check, Local, Place, Refused, Selected, TextKind};
 
 /// Bytes of an answer that are kept for the record; a record holds fewer characters than that.
 const MOST_KEPT: usize = 16_384;
+
+/// Which text of an answer is kept for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// None.
+    Nothing,
+    /// As the checks left it, before masked values came back.
+    Masked,
+    /// As it was delivered.
+    Delivered,
+}
+
+impl From<ContentMode> for Keeps {
+    fn from(mode: ContentMode) -> Self {
+        match mode {
+            ContentMode::Hash => Self::Nothing,
+            ContentMode::Masked => Self::Masked,
+            ContentMode::Encrypted | ContentMode::Full => Self::Delivered,
+        }
+    }
+}
 
 /// A check refused the answer.
 #[derive(Debug)]
@@ -35,10 +57,16 @@ pub(crate) struct Channels {
     restoring: Option<Restoring>,
     delivery: Delivery,
     channels: Vec<ChannelState>,
-    /// Text kept for the record, as far as it is needed; `None` in content mode `hash`.
-    text: Option<String>,
+    /// Text kept for the record, as far as it is needed.
+    text: Kept,
     /// Texts kept for the services that are asked about the answer; `None` when none is.
     asked: Option<Vec<Asked>>,
+}
+
+/// What is kept of the text channels.
+struct Kept {
+    keeps: Keeps,
+    text: String,
 }
 
 struct ChannelState {
@@ -85,12 +113,12 @@ impl ChannelState {
 }
 
 impl Channels {
-    /// `keeps`: keep the text of the `text` channels for the record.
+    /// For one answer; `keeps` says which text of the `text` channels is kept for the record.
     pub(crate) fn new(
         digests: Arc<DigestKey>,
         selected: &Selected,
         delivery: Delivery,
-        keeps: bool,
+        keeps: Keeps,
     ) -> Self {
         let looks = |check: &&Arc<Check>| check.on_answer() && check.local().is_some();
         // Nothing was masked: nothing can come back.
@@ -102,7 +130,10 @@ impl Channels {
             digests,
             delivery,
             channels: Vec::new(),
-            text: keeps.then(String::new),
+            text: Kept {
+                keeps,
+                text: String::new(),
+            },
             asked: selected.remote(true).next().map(|_| Vec::new()),
         }
     }
@@ -125,10 +156,11 @@ impl Channels {
         };
         let mut text = Cow::Borrowed(piece);
         for link in &mut state.links {
+            self.text.before(link, channel, &text);
             text = link.push(text)?;
         }
+        self.text.after(&state.links, channel, &text);
         state.deliver(&text);
-        Self::keep(&mut self.text, channel, &text);
         Ok(text)
     }
 
@@ -144,14 +176,15 @@ impl Channels {
             }
             let mut text = String::new();
             for link in &mut state.links {
+                self.text.before(link, state.channel, &text);
                 let before = link
                     .push(Cow::Owned(std::mem::take(&mut text)))?
                     .into_owned();
                 text = before + &link.finish()?;
             }
             if !text.is_empty() {
+                self.text.after(&state.links, state.channel, &text);
                 state.deliver(&text);
-                Self::keep(&mut self.text, state.channel, &text);
                 tails.push((state.choice, state.channel, text));
             }
         }
@@ -171,8 +204,10 @@ impl Channels {
         };
         let mut text = Cow::Borrowed(text);
         for link in &mut state.links {
+            self.text.before(link, channel, &text);
             text = link.whole(text)?;
         }
+        self.text.after(&state.links, channel, &text);
         state.deliver(&text);
         if let Some(asked) = &mut self.asked {
             asked.push(Asked {
@@ -185,7 +220,6 @@ impl Channels {
                 seen: state.delivered.clone().finish(),
             });
         }
-        Self::keep(&mut self.text, channel, &text);
         Ok(text)
     }
 
@@ -225,16 +259,8 @@ impl Channels {
                     .push((state.choice, name(state.channel), state.delivered.finish()));
             }
         }
-        if let (Some(text), false) = (self.text, nothing_delivered) {
-            facts.content.answer = text;
-        }
-    }
-
-    fn keep(kept: &mut Option<String>, channel: Channel, text: &str) {
-        if let (Some(kept), Channel::Text) = (kept, channel)
-            && kept.len() < MOST_KEPT
-        {
-            kept.push_str(text);
+        if self.text.keeps != Keeps::Nothing && !nothing_delivered {
+            facts.content.answer = self.text.text;
         }
     }
 
@@ -293,7 +319,35 @@ impl Channels {
     }
 }
 
+impl Kept {
+    /// Text on its way into a step.
+    fn before(&mut self, link: &Link, channel: Channel, text: &str) {
+        if self.keeps == Keeps::Masked && link.restores() {
+            self.keep(channel, text);
+        }
+    }
+
+    /// Text that all steps let through.
+    fn after(&mut self, links: &[Link], channel: Channel, text: &str) {
+        let kept_before = self.keeps == Keeps::Masked && links.iter().any(Link::restores);
+        if self.keeps != Keeps::Nothing && !kept_before {
+            self.keep(channel, text);
+        }
+    }
+
+    fn keep(&mut self, channel: Channel, text: &str) {
+        if channel == Channel::Text && self.text.len() < MOST_KEPT {
+            self.text.push_str(text);
+        }
+    }
+}
+
 impl Link {
+    /// Whether masked values come back here.
+    fn restores(&self) -> bool {
+        matches!(self.work, Work::Restore { .. })
+    }
+
     /// A check that only looks is outside the chain and changes nothing.
     fn only_looks(&self) -> bool {
         matches!(&self.work, Work::Check { check, .. } if !check.modes.post_call)

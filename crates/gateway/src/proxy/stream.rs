@@ -18,12 +18,12 @@ use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 use super::answer::{Answered, head, mocked_stream, refusal, untranslated};
-use super::channels::{Blocked, Channels};
+use super::channels::{Blocked, Channels, Keeps};
 use super::coverage::Delivery;
 use super::events::{Events, Step};
 use super::facts::End;
 use super::{headers, rates, stored};
-use crate::config::ContentMode;
+
 use crate::error::Error;
 use crate::proxy::call::Call;
 use crate::server::body::Body;
@@ -65,7 +65,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
     };
     let keeps = call
         .facts()
-        .is_some_and(|facts| facts.mode != ContentMode::Hash);
+        .map_or(Keeps::Nothing, |facts| facts.mode.into());
     let channels = Channels::new(call.digests().clone(), &selected, Delivery::Windowed, keeps);
     let protocol = protocol::stream(
         request.protocol,

@@ -611,3 +611,24 @@ async fn digests_of_one_text_differ_between_subjects() {
     assert_ne!(seen[0].0, seen[2].0);
     assert_ne!(seen[0].1, seen[2].1);
 }
+
+/// What a guardrail masked and gave back to its caller is kept as it was masked: under the name that the provider read, not as
+/// a value that the built-in recognisers may or may not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_came_back_to_the_caller_are_not_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::start(&dir.path().join("d"), |config| {
+        config["guardrails"] = json!([{ "guardrail_name": "pii", "litellm_params": {
+            "guardrail": "presidio", "mode": ["pre_call", "post_call"], "default_on": true, "output_parse_pii": true,
+        } }]);
+    })
+    .await;
+    for stream in [false, true] {
+        let more = json!({ "stream": stream });
+        let id = site.say(&format!("write to {MAIL} now"), more).await;
+        let shown = site.shown(&id).await;
+        let answer = shown["content"]["answer"].as_str().expect("an answer");
+        assert!(answer.starts_with("write to <EMAIL_ADDRESS_"), "{answer}");
+        assert!(answer.ends_with(" now"), "{answer}");
+    }
+}
