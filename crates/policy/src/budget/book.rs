@@ -464,7 +464,7 @@ impl Book {
                 let Some(purse) = account.purses.iter().find(|purse| purse.is(line)) else {
                     continue;
                 };
-                let others = purse.reserved.saturating_sub(old);
+                let others = purse.reserved.saturating_sub(old).max(0);
                 if !fits(purse.settled, others, money, line.limit) {
                     return Err(Exceeded {
                         object: entry.object.clone(),

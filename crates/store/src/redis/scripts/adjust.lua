@@ -8,6 +8,11 @@ end
 local ticket = cmsgpack.unpack(packed)
 local old = tonumber(ticket.m)
 
+-- What the others hold in a purse: nothing less than nothing, when an administrator set its spend meanwhile.
+local function without(of, p, held)
+  return math.max(get(of, p .. 'r') - held, 0)
+end
+
 -- The purse of a line, while its window is the one that was reserved in.
 local function same(of, line)
   local p = 'p' .. line.p
@@ -20,7 +25,7 @@ for i, entry in ipairs(ticket.e) do
     local p = same(of, line)
     if p then
       local settled, limit = get(of, p .. 's'), tonumber(line.m)
-      local others = get(of, p .. 'r') - old
+      local others = without(of, p, old)
       if not fits(settled, others, money, limit) then
         local resets = line.k == 'l' and '' or of.fields[p .. 'e']
         return { 'over', sequence, whole(now), i, 'budget', whole(limit), whole(settled), whole(others), whole(money), resets }
@@ -33,7 +38,7 @@ for _, entry in ipairs(ticket.e) do
   for _, line in ipairs(entry.l) do
     local p = same(of, line)
     if p then
-      put(of, p .. 'r', get(of, p .. 'r') - old + money)
+      put(of, p .. 'r', without(of, p, old) + money)
     end
   end
 end
