@@ -117,6 +117,26 @@ impl<'a> Editor<'a> {
         Ok(done)
     }
 
+    /// As [`commit`](Self::commit), for one entity: gives its row.
+    ///
+    /// # Errors
+    /// [`ChangeError`], when nothing of it is in force.
+    pub(crate) async fn put(
+        &self,
+        action: Action,
+        before: Option<Arc<Entity>>,
+        after: Entity,
+    ) -> Result<Arc<Entity>, ChangeError> {
+        let edit = Edited {
+            action,
+            before,
+            after,
+        };
+        let rows = self.commit_some(vec![edit]).await?;
+        let row = rows.into_iter().next();
+        row.ok_or_else(|| ChangeError::Form("the change left no row".to_owned()))
+    }
+
     async fn commit_some(&self, edits: Vec<Edited>) -> Result<Vec<Arc<Entity>>, ChangeError> {
         let now = self.now();
         let form = |error: String| ChangeError::Form(error);

@@ -219,15 +219,8 @@ fn new_text(
 pub(super) async fn generate(call: &Call<'_>) -> Result<Value, ManageError> {
     let editor = call.editor().await;
     let (row, text) = prepare(call, editor.now())?;
-    let rows = editor
-        .commit(vec![Edited {
-            action: Action::Created,
-            before: None,
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(with_key(call, row, &text))
+    let row = editor.put(Action::Created, None, row).await?;
+    Ok(with_key(call, &row, &text))
 }
 
 fn prepare(call: &Call<'_>, now: i64) -> Result<(Entity, String), ManageError> {
@@ -399,15 +392,8 @@ pub(super) async fn update(call: &Call<'_>) -> Result<Value, ManageError> {
         part.minted_by = None;
     }
     let action = action(&before, &row);
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    let mut out = show::row(call.app, row);
+    let row = editor.put(action, Some(before), row).await?;
+    let mut out = show::row(call.app, &row);
     out.insert(
         "key".to_owned(),
         json!(
@@ -485,15 +471,8 @@ pub(super) async fn block(call: &Call<'_>, blocked: bool) -> Result<Value, Manag
         blocked,
         ..Entity::clone(&before)
     };
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(action, Some(before), after).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 /// `POST /key/regenerate`, `/key/{key}/regenerate`
@@ -576,15 +555,8 @@ pub(super) async fn reset_spend(call: &Call<'_>) -> Result<Value, ManageError> {
         spend,
         ..Entity::clone(&before)
     };
-    let rows = editor
-        .commit(vec![Edited {
-            action: Action::Updated,
-            before: Some(before),
-            after,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(Action::Updated, Some(before), after).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 fn info_of(call: &Call<'_>, row: &Entity) -> Map<String, Value> {

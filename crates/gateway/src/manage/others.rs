@@ -193,15 +193,8 @@ async fn new(call: &Call<'_>, names: &Names) -> Result<Value, ManageError> {
         }
         links(&tables, &row)?;
     }
-    let rows = editor
-        .commit(vec![Edited {
-            action: Action::Created,
-            before: None,
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(Action::Created, None, row).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 async fn update(call: &Call<'_>, names: &Names) -> Result<Value, ManageError> {
@@ -215,15 +208,8 @@ async fn update(call: &Call<'_>, names: &Names) -> Result<Value, ManageError> {
     fields.end()?;
     links(&call.app.identity.directory.read(), &row)?;
     let action = super::keys::action(&before, &row);
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(action, Some(before), row).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 async fn delete(call: &Call<'_>, names: &Names) -> Result<Value, ManageError> {
@@ -358,15 +344,8 @@ async fn block_one(call: &Call<'_>, names: &Names, blocked: bool) -> Result<Valu
     } else {
         Action::Unblocked
     };
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(action, Some(before), after).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 /// End users are blocked by id; those without a row get one.

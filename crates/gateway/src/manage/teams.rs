@@ -255,15 +255,8 @@ pub(super) async fn update(call: &Call<'_>) -> Result<Value, ManageError> {
     bounded(call.caller, Some(&before), &row)?;
     super::others::links(&call.app.identity.directory.read(), &row)?;
     let action = action(&before, &row);
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(json!({ "team_id": row.id, "data": show::row(call.app, row) }))
+    let row = editor.put(action, Some(before), row).await?;
+    Ok(json!({ "team_id": row.id, "data": show::row(call.app, &row) }))
 }
 
 /// `POST /team/delete`: the team first, which ends its keys at once; then the keys.
@@ -413,15 +406,8 @@ pub(super) async fn block(call: &Call<'_>, blocked: bool) -> Result<Value, Manag
     } else {
         Action::Unblocked
     };
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(action, Some(before), after).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 /// `POST /team/member_add`; users who do not exist are made.
@@ -560,15 +546,8 @@ pub(super) async fn member_update(call: &Call<'_>) -> Result<Value, ManageError>
     if caps.is_some() {
         member.caps = caps;
     }
-    let rows = editor
-        .commit(vec![Edited {
-            action: Action::Updated,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(Action::Updated, Some(before), row).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }
 
 /// `POST /team/member_delete`: the member's keys of this team end with it.
@@ -630,13 +609,6 @@ pub(super) async fn models(call: &Call<'_>, add: bool) -> Result<Value, ManageEr
         row.models.push("no-default-models".into());
     }
     bounded(call.caller, Some(&before), &row)?;
-    let rows = editor
-        .commit(vec![Edited {
-            action: Action::Updated,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(Value::Object(show::row(call.app, row)))
+    let row = editor.put(Action::Updated, Some(before), row).await?;
+    Ok(Value::Object(show::row(call.app, &row)))
 }

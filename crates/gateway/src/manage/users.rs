@@ -229,15 +229,8 @@ pub(super) async fn update(call: &Call<'_>) -> Result<Value, ManageError> {
     fields.end()?;
     super::others::links(&call.app.identity.directory.read(), &row)?;
     let action = action(&before, &row);
-    let rows = editor
-        .commit(vec![Edited {
-            action,
-            before: Some(before),
-            after: row,
-        }])
-        .await?;
-    let row = rows.first().ok_or(ManageError::Store)?;
-    Ok(json!({ "user_id": row.id, "data": show::row(call.app, row) }))
+    let row = editor.put(action, Some(before), row).await?;
+    Ok(json!({ "user_id": row.id, "data": show::row(call.app, &row) }))
 }
 
 /// `POST /user/delete`: the user, its keys, its memberships, in one change that begins with the user.
