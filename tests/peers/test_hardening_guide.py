@@ -128,7 +128,8 @@ class HardeningGuide(GatewayCase):
         identity = json.loads(out)["id"]
         self.assertEqual(identity, leaked["token"])
         status, rows = self.shell(f"{CURL} \"$URL/spend/logs?api_key={identity}\" {ADMIN}")
-        self.assertEqual((status, [row["api_key"] for row in rows]), (200, [identity]), rows)
+        # The call that was answered, and the one that was refused after the block.
+        self.assertEqual((status, [(row["api_key"], row["status"]) for row in rows]), (200, [(identity, "error"), (identity, "success")]), rows)
         # The audit trail says who did what, each entry with the record that seals it.
         status, trail = self.shell(f"{CURL} \"$URL/audit?object_id={identity}\" {ADMIN}")
         entries = trail["audit_logs"]
