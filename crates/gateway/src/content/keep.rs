@@ -1,5 +1,7 @@
 //! From the facts of a call to its content row.
 
+use std::sync::LazyLock;
+
 use guard::{Check as _, Form, PatternCheck, PiiSettings, SecretSettings};
 use serde_json::{Map, Value};
 use store::content::Content;
@@ -70,7 +72,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// Encrypts what is kept of a call; `None` when nothing is. What cannot be encrypted is not kept, and said.
-pub(crate) fn keep(masker: &Masker, facts: &Facts) -> Option<Kept> {
+pub(crate) fn keep(masker: &LazyLock<Masker>, facts: &Facts) -> Option<Kept> {
     let keys = facts.keys.as_ref().filter(|_| facts.mode.is_sealed())?;
     let masked = facts.mode == ContentMode::Masked;
     let shown = |form: Form, text: &str| match masked {

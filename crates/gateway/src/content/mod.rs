@@ -12,7 +12,7 @@ mod read;
 mod retain;
 mod subject;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use capsule::json::Object;
 use capsule::{Authority, Capsule, CapsuleType, Context, Draft, Outcome, Trigger};
@@ -51,7 +51,8 @@ impl Default for Seed {
 /// What belongs to content in a running gateway.
 pub(crate) struct Contents {
     pub(crate) keeper: Keeper,
-    pub(crate) masker: Masker,
+    /// Made when a record first needs it: its tables take memory, and tens of milliseconds to build.
+    pub(crate) masker: LazyLock<Masker>,
     pub(crate) clockwork: Clockwork,
 }
 
@@ -61,7 +62,7 @@ impl Contents {
         Ok(Arc::new(Self {
             clockwork: Clockwork::new(seed.retention, now),
             keeper: Keeper::start(seed.keys)?,
-            masker: Masker::default(),
+            masker: LazyLock::new(Masker::default),
         }))
     }
 }

@@ -7,7 +7,7 @@ mod system;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::{App, LedgerInfo, Parts, Snapshot};
-use crate::config::Config;
+use crate::config::{Config, ContentMode};
 use crate::content::Contents;
 use crate::digest::DigestKey;
 use crate::dispatch;
@@ -150,6 +150,13 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     )
     .map_err(StartError::Identity)?;
     let contents = Contents::start(content, clock.now().micros()).map_err(StartError::Thread)?;
+    if config.content_mode == ContentMode::Masked {
+        let contents = contents.clone();
+        // Beside the start, so that no call waits for it.
+        tokio::task::spawn_blocking(move || {
+            LazyLock::force(&contents.masker);
+        });
+    }
     let ledger_info = ledger_info(&ledger, &digests, &config);
     tokio::spawn(ledger.courier().run());
     let listener = bind(config.listen).await?;
