@@ -1,8 +1,9 @@
 //! Brings the answers of one commit to their callers in one go.
 //!
 //! The committer is a thread outside the callers' runtime. Waking each caller from there costs a system call each (the
-//! runtime's poller is told through a file descriptor); one parcel a commit costs one, and inside the runtime a wake-up is
-//! a push on a queue. Measured with 32 callers: 0.9 calls of `write` less for each call.
+//! runtime's poller is told through a file descriptor, when it sleeps); one parcel a commit costs one, and inside the runtime
+//! a wake-up is a push on a queue. Counted without it, 32 callers: 0.94 calls of `write` for each call on a runtime of one
+//! thread, 0.03 on one with a worker thread.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -552,7 +552,7 @@ pub(crate) fn spend_columns(table: &str) -> String {
         "address",
     ];
     // A vector, not an array of known length: joining 22 strings unrolled, with overflow checked at each, keeps the
-    // optimiser of a release build busy for hours (LLVM's elimination of constraints).
+    // optimiser of a release build busy without end in sight (LLVM's elimination of constraints).
     let names: Vec<String> = NAMES.iter().map(|name| format!("{table}{name}")).collect();
     names.join(", ")
 }

@@ -163,7 +163,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         sharing,
         content: opened.content,
     };
-    let runtime = runtime().context("starting the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
     runtime.block_on(serve_until_signal(
         setup,
         File {
@@ -190,19 +194,6 @@ fn sharing(config: &config::Config, opened: &data::Opened) -> anyhow::Result<Opt
         when_lost: redis.when_lost,
         lease: redis.lease,
     }))
-}
-
-/// With one worker the runtime without work stealing: the same tasks, fewer atomics and no second thread to wake.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    match workers() {
-        1 => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build(),
-        several => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(several)
-            .enable_all()
-            .build(),
-    }
 }
 
 /// One core is left to the thread that seals and commits: with as many workers as cores they only take it from each other

@@ -266,7 +266,7 @@ impl Record {
     }
 
     /// The whole record cut together from the canonical text; `None` when there is none, or when the document holds a
-    /// key of the seal itself. A third of the cost of writing the document again.
+    /// key of the seal itself. Cheaper than writing the document again.
     fn spliced(&self, seal: &[Value; 5]) -> Option<Vec<u8>> {
         let text = self.content.as_ref()?;
         let members = self.document.as_object()?;
