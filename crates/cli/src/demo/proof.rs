@@ -128,7 +128,8 @@ fn digit_of(bytes: &[u8], id: &str) -> Option<usize> {
     let record = places.next().filter(|_| places.next().is_none())?;
     // The outcome follows the id at once; farther away stands another record, as when this one goes on in another page or
     // is of a call that used no tokens.
-    let outcome = bytes.get(record..record.saturating_add(NEAR))?;
+    let near = bytes.len().min(record.saturating_add(NEAR));
+    let outcome = bytes.get(record..near)?;
     let outcome = outcome.split(|byte| !(b' '..=b'~').contains(byte)).next()?;
     let digit = record + self::places(outcome, b"\"tokens_out\":").next()?;
     if self::places(outcome, b"{\"authority\":")
