@@ -171,6 +171,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         allowed_fails: params
             .count("allowed_fails", 0, reading.report)
             .or_else(|| draft.info.count("allowed_fails", 0, reading.report)),
+        limits: policy::router::TargetLimits::default(),
         capacity: measured,
         caps: caps(draft, reading),
         max_output: draft.info.whole("max_output_tokens", 1, reading.report),
@@ -342,14 +343,17 @@ fn caps(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Box<policy::budg
     (!caps.is_empty()).then(|| Box::new(caps))
 }
 
-/// `rpm` and `tpm`, inside `litellm_params` or beside it; inside wins.
+/// `rpm`, `tpm`, `itpm` and `otpm`, inside `litellm_params` or beside it; inside wins.
 fn capacity(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Capacity {
     let mut whole = |key: &str| draft.home(key)?.whole(key, 0, reading.report);
     let (rpm, tpm) = (whole("rpm"), whole("tpm"));
+    let (itpm, otpm) = (whole("itpm"), whole("otpm"));
     Capacity {
         weight: weight(draft, reading),
         rpm,
         tpm,
+        itpm,
+        otpm,
     }
 }
 

@@ -305,6 +305,8 @@ fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
     out.add(&format!("{path}.cooldown"), optional(cooldown));
     out.add(&format!("{path}.rpm"), optional(deployment.capacity.rpm));
     out.add(&format!("{path}.tpm"), optional(deployment.capacity.tpm));
+    out.add(&format!("{path}.itpm"), optional(deployment.capacity.itpm));
+    out.add(&format!("{path}.otpm"), optional(deployment.capacity.otpm));
     out.add(
         &format!("{path}.forward_metadata"),
         deployment.forward_metadata,

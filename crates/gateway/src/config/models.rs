@@ -86,6 +86,8 @@ pub struct Deployment {
     pub cooldown: Option<Duration>,
     /// Failures in a minute that do not cool it down; wins over the router's number.
     pub allowed_fails: Option<u32>,
+    /// What it takes at most, where that is enforced.
+    pub limits: TargetLimits,
     /// Tokens and requests a minute as configured.
     pub(super) capacity: Capacity,
     /// Its limits, if it has any.
@@ -116,6 +118,8 @@ pub(super) struct Capacity {
     pub(super) weight: Option<u64>,
     pub(super) rpm: Option<u64>,
     pub(super) tpm: Option<u64>,
+    pub(super) itpm: Option<u64>,
+    pub(super) otpm: Option<u64>,
 }
 
 /// What a deployment serves.
@@ -220,16 +224,24 @@ pub(super) fn read(
 
 /// A deployment as the router sees it.
 fn target(deployment: Deployment, enforce: bool, parallel: Option<u32>) -> Target<Arc<Deployment>> {
-    let price = deployment.price;
+    let (price, capacity) = (deployment.price, deployment.capacity);
+    let enforced = |limit: Option<u64>| limit.filter(|_| enforce);
+    let limits = TargetLimits {
+        parallel: deployment.max_parallel.or(parallel),
+        rpm: enforced(capacity.rpm),
+        tpm: enforced(capacity.tpm),
+        itpm: enforced(capacity.itpm),
+        otpm: enforced(capacity.otpm),
+    };
+    let deployment = Deployment {
+        limits,
+        ..deployment
+    };
     let both = price.input.zip(price.output);
     Target {
         weight: deployment.weight,
         order: deployment.order,
-        limits: TargetLimits {
-            parallel: deployment.max_parallel.or(parallel),
-            rpm: deployment.capacity.rpm.filter(|_| enforce),
-            tpm: deployment.capacity.tpm.filter(|_| enforce),
-        },
+        limits,
         tags: deployment.tags.clone(),
         // Embeddings have an input price only.
         price: both

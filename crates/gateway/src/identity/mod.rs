@@ -12,7 +12,7 @@ pub(crate) mod secret;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use policy::budget::{Ask, Book, Exceeded, Object, ObjectKind, Shelf};
+use policy::budget::{Ask, Book, Caps, Exceeded, Measure, Object, ObjectKind, Shelf};
 use policy::identity::{Claim, Directory, Entity, Kind, Principal};
 use store::change::EntityRow;
 use store::reader::Database;
@@ -161,11 +161,54 @@ impl Identity {
         }
         let tags: Vec<&str> = tags(caller).collect();
         claims.extend(self.directory.read().claims(caller, model, end_user, &tags));
-        claims.extend(of_target(config, deployment));
+        claims.extend(self.of_target(config, deployment));
         claims
     }
 
-    /// The budget that has no room for a call at `now`: the deployment's, or its provider's.
+    /// The claims of a deployment: its budget and its provider's; with limits that processes share also its rates, which the
+    /// router of one process cannot count.
+    fn of_target(&self, config: &Config, deployment: &crate::config::Deployment) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        if self.replicas.is_none() {
+            claims.extend(of_target(config, deployment));
+            return claims;
+        }
+        let limits = deployment.limits;
+        let caps = Caps {
+            rpm_limit: limits.rpm,
+            tpm_limit: limits.tpm,
+            max_parallel_requests: limits.parallel,
+            ..deployment.caps.as_deref().cloned().unwrap_or_default()
+        };
+        let claim = |part: &str, caps: Caps, measure| {
+            let object = Object::new(
+                ObjectKind::Deployment,
+                format!("{}{part}", deployment.id).as_str(),
+            );
+            let claim = Claim::new(object, deployment.group.clone(), 0, caps);
+            claim.counting(measure)
+        };
+        if !caps.is_empty() {
+            claims.push(claim("", caps, Measure::Total));
+        }
+        for (part, limit, measure) in [
+            ("\u{1f}input", limits.itpm, Measure::Input),
+            ("\u{1f}output", limits.otpm, Measure::Output),
+        ] {
+            if limit.is_some() {
+                let caps = Caps {
+                    tpm_limit: limit,
+                    ..Caps::default()
+                };
+                claims.push(claim(part, caps, measure));
+            }
+        }
+        claims.extend(of_provider(config, &deployment.provider));
+        claims
+    }
+
+    /// The limit that has no room for a call at `now`: the deployment's, or its provider's. What processes share is known of
+    /// the last refusals.
     pub(crate) fn over(
         &self,
         config: &Config,
@@ -173,8 +216,14 @@ impl Identity {
         now: i64,
         ask: impl Fn() -> Ask,
     ) -> Option<Exceeded> {
-        of_target(config, deployment)
-            .find_map(|claim| self.shelf.refuses(now, &claim.demand(), &ask()))
+        if self.replicas.is_none() {
+            return of_target(config, deployment)
+                .find_map(|claim| self.shelf.refuses(now, &claim.demand(), &ask()));
+        }
+        let shared = self.replicas.as_ref()?;
+        self.of_target(config, deployment)
+            .iter()
+            .find_map(|claim| shared.refuses(claim.object()))
     }
 }
 

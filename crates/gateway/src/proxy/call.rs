@@ -6,11 +6,12 @@ use ledger::Opened;
 
 use super::facts::{End, Facts};
 use super::inspect::Request;
-use super::reserve::Held;
+use super::reserve::{Held, Unheld};
 use super::settle;
 use crate::app::App;
 use crate::digest::DigestKey;
 use crate::error::Error;
+use crate::routing;
 
 /// A call with a durable intent and held reservations. Only [`super::open`] makes one.
 ///
@@ -94,20 +95,32 @@ impl Call {
         }
     }
 
-    /// Holds what the attempt that the facts name may cost.
+    /// Holds what the attempt that the facts name may cost; where its deployment has no room, another one takes its place.
     ///
     /// # Errors
     /// When a rule refuses the deployment or a budget has no room for it.
-    pub(crate) async fn retarget(&mut self, request: &Request) -> Result<(), Error> {
-        match self.open.as_deref_mut() {
-            Some(open) => {
-                let snapshot = open.facts.snapshot.clone();
-                crate::rules::ask(&snapshot.rules, &mut open.facts)?;
-                let model = open.held.retarget(&self.app, &open.facts, request).await?;
-                open.facts.billing.model = model;
-                Ok(())
+    pub(crate) async fn retarget(&mut self, request: &Request) -> Result<(), Unheld> {
+        let Some(open) = self.open.as_deref_mut() else {
+            return Ok(());
+        };
+        let snapshot = open.facts.snapshot.clone();
+        loop {
+            crate::rules::ask(&snapshot.rules, &mut open.facts).map_err(Unheld::Refused)?;
+            let (held, facts) = (&mut open.held, &mut open.facts);
+            match held.retarget(&self.app, facts, request).await {
+                Ok(model) => {
+                    facts.billing.model = model;
+                    return Ok(());
+                }
+                Err(Unheld::NoRoom(exceeded)) => {
+                    let destination = &mut facts.destination;
+                    let another = routing::instead(&self.app, &snapshot, destination, &exceeded);
+                    if !another.map_err(Unheld::Refused)? {
+                        return Err(Unheld::NoRoom(exceeded));
+                    }
+                }
+                Err(refused) => return Err(refused),
             }
-            None => Ok(()),
         }
     }
 

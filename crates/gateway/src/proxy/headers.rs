@@ -18,6 +18,7 @@ const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group")
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sealgate-attempts");
+const CONSIDERED: HeaderName = HeaderName::from_static("x-sealgate-considered");
 const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
 /// Members that were left out because the provider does not know them.
 const DROPPED: HeaderName = HeaderName::from_static("x-sealgate-dropped-params");
@@ -83,7 +84,8 @@ pub(crate) fn add(headers: &mut HeaderMap, facts: &Facts) {
     }
 }
 
-/// Adds how many attempts and groups the answer took, and which, when there was more than one.
+/// Adds how many attempts and groups the answer took, and which, when there was more than one; and which deployments were
+/// looked at, when there was a choice.
 pub(crate) fn route(headers: &mut HeaderMap, facts: &Facts) {
     let way = facts.destination.way.as_deref();
     for (name, count) in [
@@ -96,6 +98,11 @@ pub(crate) fn route(headers: &mut HeaderMap, facts: &Facts) {
         && let Ok(value) = HeaderValue::from_str(&attempts)
     {
         headers.insert(ATTEMPTS, value);
+    }
+    if let Some(considered) = routing::considered(facts)
+        && let Ok(value) = HeaderValue::from_str(&considered)
+    {
+        headers.insert(CONSIDERED, value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Headers that tell a client how much of its limits is left, in LiteLLM's names, so that it slows down before it is refused.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use policy::budget::Standing;
+use policy::budget::{ObjectKind, Standing};
 use policy::identity::Tables;
 
 use super::call::Call;
@@ -12,7 +12,11 @@ use crate::app::App;
 /// applied, and the limits of the key itself.
 pub(crate) fn add(headers: &mut HeaderMap, call: &Call) {
     let Some(held) = call.held() else { return };
-    for standing in held.standings() {
+    // What a deployment has left is its operator's business.
+    let own = |standing: &&Standing| {
+        !matches!(standing.kind, ObjectKind::Deployment | ObjectKind::Provider)
+    };
+    for standing in held.standings().iter().filter(own) {
         of_limit(headers, standing);
     }
     of_key(headers, call.app(), held);

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::identity::{address, tags};
 use crate::ids;
 use crate::replicas::{Refused, SharedHold, WhenLost};
+use crate::routing;
 
 /// An admitted request that holds its slots. They come back when the call is settled, whatever happens to the client.
 pub(crate) struct Reserved {
@@ -43,6 +44,14 @@ pub(crate) struct Billing {
     pub(crate) address: Option<IpAddr>,
     /// The model group; where that is a pattern and a limit names the model, the model.
     pub(crate) model: String,
+}
+
+/// Why another target is not held.
+pub(crate) enum Unheld {
+    /// Its deployment, or the provider, has no room for the call.
+    NoRoom(Box<policy::budget::Exceeded>),
+    /// The call ends.
+    Refused(Error),
 }
 
 /// What a call holds until it is settled. Dropping it gives everything back.
@@ -119,13 +128,13 @@ impl Held {
     /// its model and provider other budgets. Gives the name under which limits of models count the call now.
     ///
     /// # Errors
-    /// 422 when it does not fit, or when nobody knows what that deployment costs; nothing was sent to it.
+    /// No room, or nobody knows what that deployment costs; nothing was sent to it.
     pub(crate) async fn retarget(
         &mut self,
         app: &App,
         facts: &Facts,
         request: &Request,
-    ) -> Result<String, Error> {
+    ) -> Result<String, Unheld> {
         let settings = &facts.snapshot.config.budgets;
         let quote = price::quote(&facts.destination, settings);
         let expected = price::expect(request, &quote, settings);
@@ -144,9 +153,9 @@ impl Held {
         );
         self.has_budget = limits_money(&claims);
         if self.has_budget && expected.ceiling.is_none() {
-            return Err(Error::PriceUnknown {
+            return Err(Unheld::Refused(Error::PriceUnknown {
                 model: facts.destination.group.chars().take(100).collect(),
-            });
+            }));
         }
         let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
         let with_spent = |money: MicroUsd| MicroUsd::new(money.micro().saturating_add(spent));
@@ -155,10 +164,17 @@ impl Held {
             Hold::Local(hold) => hold
                 .exchange(now, &demands, money)
                 .map_err(|exceeded| Refused::Exceeded(Box::new(exceeded))),
-            // The shared book knows a call by the objects of its intent: those it keeps to.
-            Hold::Shared(hold) => hold.adjust(now, money).await,
+            Hold::Shared(hold) => hold.exchange(now, &demands, money).await,
         };
-        turned.map_err(|refused| refusal(refused, settings.exceeded_status))?;
+        turned.map_err(|refused| match refused {
+            Refused::Exceeded(exceeded) if routing::is_target(&exceeded) => {
+                Unheld::NoRoom(exceeded)
+            }
+            refused => {
+                let status = settings.exceeded_status;
+                Unheld::Refused(refusal(refused, &facts.destination, status))
+            }
+        })?;
         self.ceiling = expected.ceiling.map(with_spent);
         self.bound = self.ceiling.filter(|_| self.has_budget);
         self.quote = quote;
@@ -180,12 +196,11 @@ impl Held {
     }
 }
 
-fn refusal(refused: Refused, budget_status: u16) -> Error {
+fn refusal(refused: Refused, destination: &Destination, budget_status: u16) -> Error {
     match refused {
-        Refused::Exceeded(exceeded) => Error::Exceeded {
-            exceeded,
-            budget_status,
-        },
+        Refused::Exceeded(exceeded) => {
+            routing::no_room(*exceeded, &destination.requested, budget_status)
+        }
         Refused::Lost => Error::LimitsUnavailable,
     }
 }
@@ -225,7 +240,7 @@ pub(crate) async fn reserve(
     app: &Arc<App>,
     snapshot: &Snapshot,
     head: &Parts,
-    admitted: Admitted,
+    mut admitted: Admitted,
 ) -> Result<Reserved, Error> {
     if app.is_draining() {
         return Err(Error::ShuttingDown);
@@ -236,28 +251,38 @@ pub(crate) async fn reserve(
     let settle = app.ledger.slot().ok_or(Error::Overloaded)?;
     let caller = admitted.caller.principal().clone();
     let settings = &snapshot.config.budgets;
-    let quote = price::quote(&admitted.destination, settings);
-    let expected = price::expect(&admitted.request, &quote, settings);
-    let end_user = admitted.request.body.user();
-    let model = counted_model(&caller, &admitted.destination).to_owned();
-    let claims = app.identity.claims(
-        &caller,
-        &snapshot.config,
-        &model,
-        &admitted.destination.deployment,
-        end_user.as_deref(),
-    );
-    let has_budget = limits_money(&claims);
-    if has_budget && expected.ceiling.is_none() {
-        return Err(Error::PriceUnknown {
-            model: admitted.destination.group.chars().take(100).collect(),
-        });
-    }
     let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
-    let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
-    let (hold, alone) = hold(app, id, &demands, &expected.ask)
-        .await
-        .map_err(|refused| refusal(refused, settings.exceeded_status))?;
+    let end_user = admitted.request.body.user();
+    let taken = loop {
+        let asked = asked(app, snapshot, &caller, &admitted, end_user.as_deref())?;
+        let demands: Vec<Demand<'_>> = asked.claims.iter().map(|claim| claim.demand()).collect();
+        let refused = match hold(app, id, &demands, &asked.expected.ask).await {
+            Ok((hold, alone)) => break (asked, hold, alone),
+            Err(refused) => refused,
+        };
+        // Where it is the deployment that has no room, another one may have.
+        let another = match &refused {
+            Refused::Exceeded(exceeded) => {
+                routing::instead(app, snapshot, &mut admitted.destination, exceeded)?
+            }
+            Refused::Lost => false,
+        };
+        if !another {
+            let status = settings.exceeded_status;
+            return Err(refusal(refused, &admitted.destination, status));
+        }
+    };
+    let (
+        Asked {
+            quote,
+            expected,
+            model,
+            has_budget,
+            ..
+        },
+        hold,
+        alone,
+    ) = taken;
     let end_user = end_user.map(|user| {
         let digest = app
             .digests
@@ -268,7 +293,6 @@ pub(crate) async fn reserve(
         model,
         ..billing(&caller, end_user, address::of(head, settings))
     };
-    let mut admitted = admitted;
     if has_budget {
         admitted.request.output_cap = expected.cap;
     }
@@ -288,6 +312,49 @@ pub(crate) async fn reserve(
         settle,
         billing,
         id,
+    })
+}
+
+/// What a call asks of the book for the destination that it has now.
+struct Asked {
+    quote: Quote,
+    expected: price::Expected,
+    /// The name under which limits of models count it.
+    model: String,
+    claims: Vec<Claim>,
+    has_budget: bool,
+}
+
+fn asked(
+    app: &App,
+    snapshot: &Snapshot,
+    caller: &Principal,
+    admitted: &Admitted,
+    end_user: Option<&str>,
+) -> Result<Asked, Error> {
+    let (settings, destination) = (&snapshot.config.budgets, &admitted.destination);
+    let quote = price::quote(destination, settings);
+    let expected = price::expect(&admitted.request, &quote, settings);
+    let model = counted_model(caller, destination).to_owned();
+    let claims = app.identity.claims(
+        caller,
+        &snapshot.config,
+        &model,
+        &destination.deployment,
+        end_user,
+    );
+    let has_budget = limits_money(&claims);
+    if has_budget && expected.ceiling.is_none() {
+        return Err(Error::PriceUnknown {
+            model: destination.group.chars().take(100).collect(),
+        });
+    }
+    Ok(Asked {
+        quote,
+        expected,
+        model,
+        claims,
+        has_budget,
     })
 }
 

@@ -6,6 +6,7 @@
 mod build;
 mod ends;
 mod news;
+mod room;
 mod sweep;
 mod truth;
 mod watch;
@@ -76,6 +77,8 @@ pub(crate) struct Replicas {
     alone: AtomicU64,
     /// States that this process has built.
     built: AtomicU64,
+    /// Which deployments and providers had no room lately.
+    room: room::Room,
 }
 
 /// What this process holds, and in which state.
@@ -133,6 +136,7 @@ impl Replicas {
             runtime: tokio::runtime::Handle::current(),
             alone: AtomicU64::new(0),
             built: AtomicU64::new(0),
+            room: room::Room::default(),
         });
         tokio::spawn(ends::run(Arc::downgrade(&replicas), queue));
         Some(replicas)
@@ -286,6 +290,7 @@ impl Replicas {
             }
             Err(ReserveError::Exceeded(exceeded)) => {
                 guard.id = None;
+                self.room.learn(&exceeded);
                 Err(Refused::Exceeded(exceeded))
             }
             Err(ReserveError::Redis(error)) => {
@@ -293,6 +298,11 @@ impl Replicas {
                 Err(Refused::Lost)
             }
         }
+    }
+
+    /// The limit by which a deployment or a provider refused a call a moment ago.
+    pub(crate) fn refuses(&self, object: &Object) -> Option<Exceeded> {
+        self.room.refuses(object)
     }
 
     /// Draws the conclusions from an error.
@@ -394,22 +404,34 @@ impl SharedHold {
         self.ticket.as_ref()?.spent(object)
     }
 
-    /// Holds another amount.
-    pub(crate) async fn adjust(&mut self, now: i64, money: MicroUsd) -> Result<(), Refused> {
+    /// Holds what another target asks for: other objects, another amount. No round trip where enough of the same is held.
+    pub(crate) async fn exchange(
+        &mut self,
+        now: i64,
+        demands: &[Demand<'_>],
+        money: MicroUsd,
+    ) -> Result<(), Refused> {
         let Some(ticket) = &mut self.ticket else {
             return Err(Refused::Lost);
         };
         if !self.replicas.is_current() {
             return Err(Refused::Lost);
         }
-        match self.replicas.book().adjust(ticket, now, money).await {
+        if ticket.covers(demands, money) {
+            return Ok(());
+        }
+        let book = self.replicas.book();
+        match book.exchange(ticket, now, demands, money).await {
             Ok(()) => {
                 if let Some(packed) = self.replicas.lock().held.get_mut(&ticket.id) {
                     packed.clone_from(&ticket.packed);
                 }
                 Ok(())
             }
-            Err(ReserveError::Exceeded(exceeded)) => Err(Refused::Exceeded(exceeded)),
+            Err(ReserveError::Exceeded(exceeded)) => {
+                self.replicas.room.learn(&exceeded);
+                Err(Refused::Exceeded(exceeded))
+            }
             Err(ReserveError::Redis(error)) => {
                 self.replicas.failed(&error);
                 Err(Refused::Lost)

@@ -18,7 +18,6 @@ pub(crate) fn learn(facts: &mut Facts, end: &End) {
         return;
     };
     let (router, now) = (&snapshot.config.models, snapshot.micros());
-    let tokens = usage.input.saturating_add(usage.output);
     let head = timings.head.saturating_sub(way.began);
     let sample = Sample {
         latency: match stream {
@@ -30,7 +29,8 @@ pub(crate) fn learn(facts: &mut Facts, end: &End) {
             false => head / usage.output.max(1),
         },
         stream,
-        tokens,
+        input: usage.input,
+        output: usage.output,
     };
     match end {
         // A check that refused the answer says nothing against the deployment.
@@ -38,18 +38,19 @@ pub(crate) fn learn(facts: &mut Facts, end: &End) {
             lease.answered(now, router.settings(), &sample);
         }
         // Nothing was sent: a mock, an estimate, a request that a check refused.
-        End::Answered | End::Blocked(_) => lease.ended(0),
+        End::Answered | End::Blocked(_) => lease.ended(0, 0),
         End::Cut(code) | End::Failed(code) => match cut_by(code) {
             Some(class) => {
                 let failure = Failure {
                     class,
                     retry_after: None,
-                    tokens,
+                    input: usage.input,
+                    output: usage.output,
                 };
                 router.failed(&way.course, lease, now, &failure);
             }
             // The client left, or we did: no verdict about the deployment.
-            None => lease.ended(tokens),
+            None => lease.ended(usage.input, usage.output),
         },
     }
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llm::protocol::Protocol;
-use policy::budget::Exceeded;
+use policy::budget::{Dimension, Exceeded, Object, ObjectKind};
 use policy::router::{Ask, Course, Failure, Lease, Pick, Step};
 use policy::{Rejection, RouteError};
 
 pub(crate) use learn::learn;
-pub(crate) use report::{attempts, count, health, is_cooling, metrics};
+pub(crate) use report::{attempts, considered, count, health, is_cooling, metrics};
 pub(crate) use selectors::{Selectors, request_tags};
 
 use crate::app::{App, Snapshot};
@@ -49,6 +49,8 @@ pub(crate) struct Way {
     weight: Weight,
     /// The id of the only deployment that can serve, where the request refers to what it holds.
     only: Option<Arc<str>>,
+    /// Deployments and providers that had no room for this call when it was to be held, and why.
+    full: Vec<(Object, Rejection)>,
 }
 
 impl Way {
@@ -173,11 +175,8 @@ fn choose(
         fallbacks: &selectors.fallbacks,
     });
     let (course, pick) = began.map_err(|error| match error {
-        RouteError::NoneUsable {
-            reason: Rejection::Budget,
-            ..
-        } => purse
-            .refusal(model)
+        RouteError::NoneUsable { reason, .. } => purse
+            .refusal(model, reason)
             .unwrap_or_else(|| refused(snapshot, route, request, model, error)),
         error => refused(snapshot, route, request, model, error),
     })?;
@@ -209,6 +208,7 @@ fn choose(
             permits,
             weight: purse.weight,
             only,
+            full: Vec::new(),
         })),
     };
     note_model(&mut destination, step);
@@ -230,7 +230,8 @@ pub(crate) fn after(
     let failure = Failure {
         class,
         retry_after: classify::retry_after(error),
-        tokens: facts.attempts.last().map_or(0, Attempt::tokens),
+        input: facts.attempts.last().map_or(0, Attempt::tokens),
+        output: 0,
     };
     let way = facts.destination.way.as_mut()?;
     let now = snapshot.micros();
@@ -269,7 +270,9 @@ pub(crate) fn after(
             tokens: way.prompt_tokens,
             stream: way.stream,
             judge: &|deployment| {
-                judge(protocol, only.as_deref(), deployment).or_else(|| purse.judge(deployment))
+                judge(protocol, only.as_deref(), deployment)
+                    .or_else(|| known_full(&way.full, deployment))
+                    .or_else(|| purse.judge(deployment))
             },
             permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
             fallbacks: &way.selectors.fallbacks,
@@ -283,15 +286,138 @@ pub(crate) fn after(
         note_considered(&snapshot, &mut facts.destination);
         return None;
     };
+    let wait = pick.wait;
+    take(&snapshot, &mut facts.destination, pick);
+    Some(Duration::from_micros(wait))
+}
+
+/// Puts the router's choice in place of the present destination.
+fn take(snapshot: &Snapshot, destination: &mut Destination, pick: Pick<'_, Arc<Deployment>>) {
+    let Some(way) = &mut destination.way else {
+        return;
+    };
     way.lease = Some(pick.lease);
-    let (deployment, group) = (pick.deployment.clone(), Arc::from(pick.group));
-    facts.destination.upstream_model = upstream_model(&deployment, &way.course);
-    facts.destination.wildcard = way.course.wildcard().is_some();
-    facts.destination.deployment = deployment;
-    facts.destination.group = group;
-    note_model(&mut facts.destination, pick.step);
-    note_considered(&snapshot, &mut facts.destination);
-    Some(Duration::from_micros(pick.wait))
+    destination.upstream_model = upstream_model(pick.deployment, &way.course);
+    destination.wildcard = way.course.wildcard().is_some();
+    destination.deployment = pick.deployment.clone();
+    destination.group = Arc::from(pick.group);
+    note_model(destination, pick.step);
+    note_considered(snapshot, destination);
+}
+
+/// A limit of the destination's deployment, or of its provider, refused to hold the call. Chooses another deployment that has
+/// room, if there is one; nothing was sent yet. False when the call ends with the refusal.
+///
+/// # Errors
+/// No randomness.
+pub(crate) fn instead(
+    app: &App,
+    snapshot: &Snapshot,
+    destination: &mut Destination,
+    exceeded: &Exceeded,
+) -> Result<bool, Error> {
+    let present = destination.deployment.clone();
+    let Some(way) = &mut destination.way else {
+        return Ok(false);
+    };
+    // What was refused once is never chosen again, so this ends.
+    if !is_of(&exceeded.object, &present) || known_full(&way.full, &present).is_some() {
+        return Ok(false);
+    }
+    way.full
+        .push((exceeded.object.clone(), rejection(exceeded.dimension)));
+    way.lease = None;
+    let purse = Purse {
+        app,
+        snapshot,
+        weight: way.weight,
+        now: app.clock.now().micros(),
+    };
+    let tags = way.selectors.tags();
+    let (protocol, permits, only) = (way.protocol, way.permits.clone(), way.only.clone());
+    let full = &way.full;
+    let chosen = snapshot.config.models.instead(
+        &mut way.course,
+        &Ask {
+            model: &destination.requested,
+            now: snapshot.micros(),
+            draw: ids::random_u64().map_err(|_| Error::Internal)?,
+            tags: &tags,
+            prompt_tokens: way.prompt_tokens,
+            tokens: way.prompt_tokens,
+            stream: way.stream,
+            judge: &|deployment| {
+                judge(protocol, only.as_deref(), deployment)
+                    .or_else(|| known_full(full, deployment))
+                    .or_else(|| purse.judge(deployment))
+            },
+            permits: &|name| permits.as_ref().is_none_or(|permits| permits(name)),
+            fallbacks: &way.selectors.fallbacks,
+        },
+    );
+    drop(tags);
+    match chosen {
+        Ok(pick) => {
+            take(snapshot, destination, pick);
+            Ok(true)
+        }
+        Err(_) => {
+            note_considered(snapshot, destination);
+            Ok(false)
+        }
+    }
+}
+
+/// Whether an object of the book stands for a deployment or for its provider.
+fn is_of(object: &Object, deployment: &Deployment) -> bool {
+    match object.kind {
+        ObjectKind::Deployment => {
+            let id = object.id.split('\u{1f}').next();
+            id == Some(deployment.id.as_str())
+        }
+        ObjectKind::Provider => *object.id == *deployment.provider,
+        _ => false,
+    }
+}
+
+/// Whether a limit is one of a deployment or of a provider.
+pub(crate) fn is_target(exceeded: &Exceeded) -> bool {
+    let kind = exceeded.object.kind;
+    matches!(kind, ObjectKind::Deployment | ObjectKind::Provider)
+}
+
+fn known_full(full: &[(Object, Rejection)], deployment: &Deployment) -> Option<Rejection> {
+    let mut full = full.iter();
+    full.find_map(|(object, reason)| is_of(object, deployment).then_some(*reason))
+}
+
+/// What the router calls a limit.
+fn rejection(dimension: Dimension) -> Rejection {
+    match dimension {
+        Dimension::Budget => Rejection::Budget,
+        Dimension::Requests => Rejection::RequestLimit,
+        Dimension::Tokens | Dimension::TokensPerDay => Rejection::TokenLimit,
+        Dimension::Parallel => Rejection::ParallelLimit,
+    }
+}
+
+/// What a client is told when a limit refuses its call: for calls and tokens of a deployment what a choice without room says.
+pub(crate) fn no_room(exceeded: Exceeded, model: &str, budget_status: u16) -> Error {
+    match (exceeded.object.kind, rejection(exceeded.dimension)) {
+        (_, Rejection::Budget) => Error::Exceeded {
+            exceeded: Box::new(exceeded),
+            budget_status,
+        },
+        (ObjectKind::Deployment, reason) => Error::DeploymentLimit {
+            model: model.chars().take(100).collect(),
+            what: reason.as_str(),
+            seconds: exceeded.retry_after().unwrap_or(1),
+        },
+        _ => Error::Exceeded {
+            exceeded: Box::new(exceeded),
+            budget_status,
+        },
+    }
 }
 
 /// After a fallback an answer carries the name of the model that gave it, as LiteLLM's clients see it.
@@ -344,7 +470,7 @@ fn judge(protocol: Protocol, only: Option<&str>, deployment: &Deployment) -> Opt
     (!fits).then_some(Rejection::OtherMode)
 }
 
-/// What decides about budgets of deployments while one is chosen.
+/// What decides about budgets of deployments, and about limits that processes share, while one is chosen.
 struct Purse<'a> {
     app: &'a App,
     snapshot: &'a Snapshot,
@@ -354,7 +480,7 @@ struct Purse<'a> {
 }
 
 impl Purse<'_> {
-    /// The budget, the deployment's or its provider's, that has no room for the call.
+    /// The limit, the deployment's or its provider's, that has no room for the call.
     fn over(&self, deployment: &Deployment) -> Option<Exceeded> {
         let settings = &self.snapshot.config.budgets;
         self.app
@@ -368,17 +494,19 @@ impl Purse<'_> {
 
     /// A deployment without room in its budget takes no more calls; others of its group do.
     fn judge(&self, deployment: &Deployment) -> Option<Rejection> {
-        self.over(deployment).map(|_| Rejection::Budget)
+        self.over(deployment)
+            .map(|exceeded| rejection(exceeded.dimension))
     }
 
-    /// What a client is told when budgets leave no deployment of the group.
-    fn refusal(&self, model: &str) -> Option<Error> {
+    /// What a client is told when such a limit leaves no deployment of the group.
+    fn refusal(&self, model: &str, reason: Rejection) -> Option<Error> {
         let mut behind = self.snapshot.config.models.behind(model);
-        let exceeded = behind.find_map(|target| self.over(&target.deployment))?;
-        Some(Error::Exceeded {
-            exceeded: Box::new(exceeded),
-            budget_status: self.snapshot.config.budgets.exceeded_status,
-        })
+        let exceeded = behind.find_map(|target| {
+            self.over(&target.deployment)
+                .filter(|exceeded| rejection(exceeded.dimension) == reason)
+        })?;
+        let status = self.snapshot.config.budgets.exceeded_status;
+        Some(no_room(exceeded, model, status))
     }
 }
 

@@ -33,6 +33,29 @@ pub(crate) fn attempts(facts: &Facts) -> Option<String> {
     Some(out)
 }
 
+/// The deployments that were looked at, `deployment` for the one that serves and `deployment="reason"` for each other; nothing
+/// where there was no choice. Model groups that the caller may not use are not named.
+pub(crate) fn considered(facts: &Facts) -> Option<String> {
+    let hidden = policy::Rejection::NotPermitted.as_str();
+    let considered = &facts.destination.considered;
+    if considered.len() < 2 {
+        return None;
+    }
+    let shown = considered
+        .iter()
+        .filter(|seen| seen.rejected != Some(hidden));
+    let mut out = String::new();
+    for seen in shown.take(MOST_SHOWN) {
+        let comma = if out.is_empty() { "" } else { ", " };
+        // Writing into a String cannot fail.
+        let _ = match seen.rejected {
+            None => write!(out, "{comma}{}", seen.id),
+            Some(reason) => write!(out, "{comma}{}=\"{reason}\"", seen.id),
+        };
+    }
+    Some(out)
+}
+
 /// Counts what a finished call took beyond its first attempt.
 pub(crate) fn count(metrics: &Metrics, facts: &Facts, answered: bool) {
     let Some(way) = facts.destination.way.as_deref() else {

@@ -18,6 +18,7 @@ use crate::proxy::check::Edited;
 use crate::proxy::facts::{Attempt, End, Facts, Wasted};
 use crate::proxy::inspect;
 use crate::proxy::open::Checked;
+use crate::proxy::reserve::Unheld;
 use crate::routing;
 use crate::server::read::{self, Patience};
 use crate::upstream::client::SendError;
@@ -83,22 +84,36 @@ pub(crate) async fn forward(checked: Checked) -> Forwarded {
         edited,
         selected,
     };
-    attempts(unanswered, Duration::ZERO).await
+    attempts(unanswered, Duration::ZERO, None).await
 }
 
 /// Goes on after an answer that turned out to be none before anything of it was delivered.
 pub(crate) async fn again(mut unanswered: Unanswered, error: Error) -> Forwarded {
     match next(&mut unanswered, &error) {
-        Some(wait) => attempts(unanswered, wait).await,
+        Some(wait) => attempts(unanswered, wait, Some(error)).await,
         None => fail(unanswered, error),
     }
 }
 
-async fn attempts(mut unanswered: Unanswered, mut wait: Duration) -> Forwarded {
+/// Attempts until one is answered or the router knows no other; `failed` is why there is another one.
+async fn attempts(
+    mut unanswered: Unanswered,
+    mut wait: Duration,
+    mut failed: Option<Error>,
+) -> Forwarded {
     loop {
         // A client that leaves drops this future, so nothing is sent for it after the wait.
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
+        }
+        if let Some(error) = failed {
+            let Unanswered { call, request, .. } = &mut unanswered;
+            match call.retarget(request).await {
+                Ok(()) => {}
+                // Without room anywhere it is no other attempt, and the error is the one before.
+                Err(Unheld::NoRoom(_)) => return fail(unanswered, error),
+                Err(Unheld::Refused(error)) => return fail(unanswered, error),
+            }
         }
         match attempt(&mut unanswered, wait).await {
             Ok((source, back, deadline)) => {
@@ -119,7 +134,7 @@ async fn attempts(mut unanswered: Unanswered, mut wait: Duration) -> Forwarded {
                 };
             }
             Err(error) => match next(&mut unanswered, &error) {
-                Some(longer) => wait = longer,
+                Some(longer) => (wait, failed) = (longer, Some(error)),
                 None => return fail(unanswered, error),
             },
         }
@@ -136,10 +151,6 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
     } = unanswered;
     let upstream = call.app().upstream.clone();
     let digests = call.digests().clone();
-    let first = call.facts().is_none_or(|facts| facts.attempts.is_empty());
-    if !first {
-        call.retarget(request).await?;
-    }
     let facts = call.facts_mut().ok_or(Error::Internal)?;
     let deployment = facts.destination.deployment.clone();
     let deadline = deadline(facts, &deployment);

@@ -137,6 +137,12 @@ async fn a_failed_attempt_is_repeated_at_another_deployment() {
             answer.header("x-sealgate-attempts"),
             Some("fail-500=500, echo=200")
         );
+        assert_eq!(
+            answer.header("x-sealgate-considered"),
+            Some(
+                "fail-500=\"attempt failed: server_error\", echo, story=\"a lower order has a usable deployment\""
+            )
+        );
         let record = app.record_of(&answer).await;
         assert_eq!(record.outcome(), "success");
         assert_eq!(

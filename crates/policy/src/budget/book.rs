@@ -47,6 +47,45 @@ impl Rules {
     }
 }
 
+/// Which tokens of a call one object counts, and how many of them a call holds before they are known. Except where the rules
+/// of the book decide, a prompt that no minute could hold waits for an empty one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Measure {
+    /// Those that the rules of the book count; the answer is held at its expected length, and what no minute could hold is
+    /// refused.
+    #[default]
+    Ruled,
+    /// Prompt and answer; of the answer nothing is held.
+    Total,
+    /// The prompt.
+    Input,
+    /// The answer; nothing is held.
+    Output,
+}
+
+impl Measure {
+    /// The tokens that a call holds until they are known.
+    #[must_use]
+    pub fn held(self, rules: &Rules, ask: &Ask) -> u64 {
+        match self {
+            Self::Ruled => rules.counted(ask.input, ask.output),
+            Self::Total | Self::Input => ask.input,
+            Self::Output => 0,
+        }
+    }
+
+    /// The tokens that count in the end.
+    #[must_use]
+    pub fn used(self, rules: &Rules, used: &Used) -> u64 {
+        match self {
+            Self::Ruled => rules.counted(used.input, used.output),
+            Self::Total => used.input.saturating_add(used.output),
+            Self::Input => used.input,
+            Self::Output => used.output,
+        }
+    }
+}
+
 /// One object that a call counts against, with its limits at this moment.
 #[derive(Clone, Debug)]
 pub struct Demand<'a> {
@@ -58,6 +97,8 @@ pub struct Demand<'a> {
     pub caps: Option<&'a Caps>,
     /// When its budget began, microseconds since the Unix epoch.
     pub anchor: i64,
+    /// The tokens that its limits of tokens count.
+    pub measure: Measure,
 }
 
 /// What a call may use at most.
@@ -125,6 +166,9 @@ struct Entry {
     minute: Option<i64>,
     day: Option<i64>,
     soft: Option<MicroUsd>,
+    measure: Measure,
+    /// What limits of tokens hold.
+    tokens: u64,
 }
 
 /// A reservation.
@@ -133,8 +177,6 @@ pub(super) struct Ticket {
     entries: Vec<Entry>,
     standings: Vec<Standing>,
     ask: Ask,
-    /// Of `ask`, what limits of tokens count.
-    tokens: u64,
     arrival: i64,
 }
 
@@ -247,17 +289,15 @@ impl Book {
         for demand in demands {
             self.check(now, demand, ask)?;
         }
-        let tokens = self.rules.counted(ask.input, ask.output);
         let mut standings = Vec::new();
         let entries = demands
             .iter()
-            .map(|demand| self.take(now, demand, ask, tokens, &mut standings))
+            .map(|demand| self.take(now, demand, ask, &mut standings))
             .collect();
         Ok(Ticket {
             entries,
             standings,
             ask: *ask,
-            tokens,
             arrival: now,
         })
     }
@@ -266,7 +306,7 @@ impl Book {
         let Some(caps) = demand.caps else {
             return Ok(());
         };
-        let tokens = self.rules.counted(ask.input, ask.output);
+        let tokens = demand.measure.held(&self.rules, ask);
         let calendar = &self.rules.calendar;
         let account = self.accounts.entry(demand.object.clone()).or_default();
         let refused = |dimension, limit: i64, current: i64, needed: i64, resets_at| Exceeded {
@@ -305,7 +345,11 @@ impl Book {
             let (limit, used) = (signed(limit), signed(minute.requests));
             return Err(refused(Dimension::Requests, limit, used, 1, minute_end));
         }
-        let over = |used: u64, limit: u64| used.saturating_add(tokens) > limit || used >= limit;
+        let patient = demand.measure != Measure::Ruled;
+        let over = |used: u64, limit: u64| {
+            let waits = used.saturating_add(tokens) > limit && !(patient && used == 0);
+            waits || used >= limit
+        };
         if let Some(limit) = caps.tpm_limit
             && over(minute.tokens, limit)
         {
@@ -334,9 +378,9 @@ impl Book {
         now: i64,
         demand: &Demand<'_>,
         ask: &Ask,
-        tokens: u64,
         standings: &mut Vec<Standing>,
     ) -> Entry {
+        let tokens = demand.measure.held(&self.rules, ask);
         let calendar = &self.rules.calendar;
         let account = self.accounts.entry(demand.object.clone()).or_default();
         let mut entry = Entry {
@@ -346,6 +390,8 @@ impl Book {
             minute: None,
             day: None,
             soft: None,
+            measure: demand.measure,
+            tokens,
         };
         account.parallel = account.parallel.saturating_add(1);
         let Some(caps) = demand.caps else {
@@ -404,29 +450,17 @@ impl Book {
         for demand in added() {
             self.check(now, demand, &ask)?;
         }
-        let tokens = ticket.tokens;
         let taken: Vec<Entry> = added()
-            .map(|demand| self.take(now, demand, &ask, tokens, &mut ticket.standings))
+            .map(|demand| self.take(now, demand, &ask, &mut ticket.standings))
             .collect();
         self.turn(ticket, &ask, stays);
         ticket.entries.extend(taken);
         Ok(())
     }
 
-    /// Changes the money that a reservation holds.
-    fn adjust(&mut self, ticket: &mut Ticket, now: i64, money: MicroUsd) -> Result<(), Exceeded> {
-        self.check_kept(ticket.entries.iter(), now, &ticket.ask, money)?;
-        let ask = Ask {
-            money,
-            ..ticket.ask
-        };
-        self.turn(ticket, &ask, |_| true);
-        Ok(())
-    }
-
     /// Puts another amount in place of what the objects that stay hold, and gives back what the others held.
     fn turn(&mut self, ticket: &mut Ticket, ask: &Ask, stays: impl Fn(&Entry) -> bool) {
-        let (old, tokens) = (ticket.ask.money.micro(), ticket.tokens);
+        let old = ticket.ask.money.micro();
         for entry in &ticket.entries {
             let Some(account) = self.accounts.get_mut(&entry.object) else {
                 continue;
@@ -440,7 +474,7 @@ impl Book {
                 }
             }
             if !stays {
-                account.give_back(entry.minute, entry.day, tokens);
+                account.give_back(entry.minute, entry.day, entry.tokens);
             }
         }
         ticket.entries.retain(stays);
@@ -485,9 +519,9 @@ impl Book {
 
     /// Ends a reservation: what it held is given back and what was used is counted.
     fn settle(&mut self, ticket: Ticket, used: &Used) -> Vec<Crossed> {
-        let tokens = self.rules.counted(used.input, used.output);
         let mut crossed = Vec::new();
         for entry in ticket.entries {
+            let tokens = entry.measure.used(&self.rules, used);
             let Some(account) = self.accounts.get_mut(&entry.object) else {
                 continue;
             };
@@ -511,11 +545,11 @@ impl Book {
                 first = first.or(Some((purse.settled, purse.span.start)));
             }
             if entry.minute == Some(account.minute.start) {
-                let others = account.minute.tokens.saturating_sub(ticket.tokens);
+                let others = account.minute.tokens.saturating_sub(entry.tokens);
                 account.minute.tokens = others.saturating_add(tokens);
             }
             if entry.day == Some(account.day.start) {
-                let others = account.day.tokens.saturating_sub(ticket.tokens);
+                let others = account.day.tokens.saturating_sub(entry.tokens);
                 account.day.tokens = others.saturating_add(tokens);
             }
             let (spent, window) = first.unwrap_or((account.total, i64::MIN));
@@ -626,17 +660,6 @@ impl Hold {
         self.ticket.as_ref().map_or(&[], |ticket| &ticket.standings)
     }
 
-    /// Holds another amount. On an error the old amount stays held.
-    ///
-    /// # Errors
-    /// [`Exceeded`] when the new amount does not fit.
-    pub fn adjust(&mut self, now: i64, money: MicroUsd) -> Result<(), Exceeded> {
-        match &mut self.ticket {
-            Some(ticket) => self.shelf.book().adjust(ticket, now, money),
-            None => Ok(()),
-        }
-    }
-
     /// Holds what another target asks for: other objects, another amount. On an error everything stays as it was.
     ///
     /// # Errors
@@ -693,6 +716,7 @@ mod tests {
                 shown: "k",
                 caps: Some(&caps),
                 anchor: 0,
+                measure: super::Measure::Ruled,
             };
             let ask = Ask {
                 money,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Ask, Book, Calendar, Caps, Demand, Dimension, Object, ObjectKind, Period, Rules, Shelf, Used,
-    WindowCap,
+    Ask, Book, Calendar, Caps, Demand, Dimension, Measure, Object, ObjectKind, Period, Rules,
+    Shelf, Used, WindowCap,
 };
 use crate::money::MicroUsd;
 
@@ -18,6 +18,7 @@ fn demand<'a>(kind: ObjectKind, id: &'a str, caps: &'a Caps) -> Demand<'a> {
         shown: id,
         caps: Some(caps),
         anchor: NOW,
+        measure: Measure::Ruled,
     }
 }
 

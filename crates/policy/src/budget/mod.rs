@@ -15,7 +15,7 @@ mod book_tests;
 #[cfg(test)]
 mod reference_tests;
 
-pub use book::{Ask, Book, Crossed, Demand, Rules, TokenKind, Used};
+pub use book::{Ask, Book, Crossed, Demand, Measure, Rules, TokenKind, Used};
 pub use book::{Hold, Shelf, Usage};
 pub use caps::{Caps, ModelCap, WindowCap};
 pub use exceeded::{Dimension, Exceeded, Object, ObjectKind};

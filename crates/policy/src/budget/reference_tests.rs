@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Ask, Book, Caps, Demand, Hold, Object, ObjectKind, Period, Rules, Shelf, Used, WindowCap,
+    Ask, Book, Caps, Demand, Hold, Measure, Object, ObjectKind, Period, Rules, Shelf, Used,
+    WindowCap,
 };
 use crate::money::MicroUsd;
 
@@ -171,7 +172,7 @@ proptest! {
                 Step::Wait(seconds) => now += seconds * SECOND,
                 Step::Reserve { object: inner, money, tokens } => {
                     let demands = [0, inner].map(|index| Demand {
-                        object: object(index), shown: names[index], caps: Some(&caps[index]), anchor: BEGIN,
+                        object: object(index), shown: names[index], caps: Some(&caps[index]), anchor: BEGIN, measure: Measure::Ruled,
                     });
                     let ask = Ask { money: MicroUsd::new(money), input: tokens, output: 0 };
                     let expected = model.fits(0, now, money, tokens) && model.fits(inner, now, money, tokens);

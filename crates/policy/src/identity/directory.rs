@@ -11,7 +11,7 @@ use super::entity::{Entity, Kind};
 use super::principal::Principal;
 use super::role::Role;
 use crate::auth::{AuthError, Caller};
-use crate::budget::{Caps, Demand, Object, ObjectKind};
+use crate::budget::{Caps, Demand, Measure, Object, ObjectKind};
 
 /// All entities, shared by all threads.
 #[derive(Debug, Default)]
@@ -42,6 +42,7 @@ pub struct Claim {
     shown: String,
     anchor: i64,
     caps: Limits,
+    measure: Measure,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,14 @@ impl Claim {
             shown,
             anchor,
             caps: Limits::Made(Box::new(caps)),
+            measure: Measure::Ruled,
         }
+    }
+
+    /// The same claim, whose limits of tokens count these.
+    #[must_use]
+    pub fn counting(self, measure: Measure) -> Self {
+        Self { measure, ..self }
     }
 
     /// What the book is asked.
@@ -92,6 +100,7 @@ impl Claim {
             shown: &self.shown,
             caps: self.caps(),
             anchor: self.anchor,
+            measure: self.measure,
         }
     }
 
@@ -370,6 +379,7 @@ impl Tables {
             shown: row.shown(),
             anchor: row.anchor(),
             caps: self.limits(row),
+            measure: Measure::Ruled,
         }
     }
 

@@ -44,9 +44,7 @@ pub(super) fn choose<D>(
         let Some(target) = targets.get(chosen) else {
             break;
         };
-        let counted = target.limits.rpm.is_some()
-            || target.limits.tpm.is_some()
-            || settings.strategy == Strategy::Usage;
+        let counted = target.limits.by_minute() || settings.strategy == Strategy::Usage;
         match target
             .health
             .acquire(&target.limits, counted, ask.now, ask.tokens)

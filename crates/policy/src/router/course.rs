@@ -228,6 +228,39 @@ impl<D> Router<D> {
         self.pick(course, lease, 0, Step::Fallback)
     }
 
+    /// Another deployment in place of the chosen one, which turned out to have no room before anything was sent to it:
+    /// [`Ask::judge`] must say so from now on.
+    ///
+    /// # Errors
+    /// [`RouteError`] of the present group, when neither it nor a fallback can serve.
+    pub fn instead(
+        &self,
+        course: &mut Course,
+        ask: &Ask<'_, D>,
+    ) -> Result<Pick<'_, D>, RouteError> {
+        let found = self.here(course).ok_or(RouteError::UnknownModel)?;
+        let chosen = choose(&found, &self.settings, Tried::Out, course, ask);
+        let (lease, step) = match chosen {
+            Ok((target, lease)) => {
+                course.target = target;
+                let step = match course.fallbacks {
+                    0 => Step::First,
+                    _ => Step::Fallback,
+                };
+                (lease, step)
+            }
+            Err(error) => {
+                let RouteError::NoneUsable { reason, .. } = error else {
+                    return Err(error);
+                };
+                let lease = self.fall_back(course, class_of(reason), ask);
+                (lease.ok_or(error)?, Step::Fallback)
+            }
+        };
+        self.pick(course, lease, 0, step)
+            .ok_or(RouteError::UnknownModel)
+    }
+
     /// Reports a failed attempt. True when the deployment is cooled down because of it.
     pub fn failed(&self, course: &Course, lease: Lease, now: u64, failure: &Failure) -> bool {
         let group = self.groups.get(course.group);

@@ -32,6 +32,8 @@ struct Observed {
     stream: Latency,
     requests: Rolling,
     tokens: Rolling,
+    input: Rolling,
+    output: Rolling,
 }
 
 /// The last few latencies of one kind of call.
@@ -76,8 +78,10 @@ pub struct Sample {
     pub latency: u64,
     /// Whether it was a stream.
     pub stream: bool,
-    /// All tokens of the call, in and out.
-    pub tokens: u64,
+    /// Tokens of the prompt.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
 }
 
 /// A snapshot of the state, for operators.
@@ -151,7 +155,7 @@ impl Health {
         {
             return Err((Rejection::ParallelLimit, now));
         }
-        if limits.rpm.is_none() && limits.tpm.is_none() {
+        if !limits.by_minute() {
             return Ok(());
         }
         self.observed().room(limits, now, tokens)
@@ -179,10 +183,12 @@ impl Health {
         if counted {
             let mut observed = self.observed();
             observed.room(limits, now, tokens)?;
-            lease.tickets = Some((
-                observed.requests.add(now, 1),
-                observed.tokens.add(now, tokens),
-            ));
+            lease.tickets = Some(Tickets {
+                requests: observed.requests.add(now, 1),
+                tokens: observed.tokens.add(now, tokens),
+                input: limits.itpm.map(|_| observed.input.add(now, tokens)),
+                output: limits.otpm.map(|_| observed.output.add(now, 0)),
+            });
         }
         Ok(lease)
     }
@@ -262,6 +268,17 @@ impl Observed {
         {
             return full(&self.tokens, Rejection::TokenLimit);
         }
+        if let Some(limit) = limits.itpm
+            && !self.input.fits(now, tokens, limit)
+        {
+            return full(&self.input, Rejection::TokenLimit);
+        }
+        // How long an answer becomes is known when it has come: no call is admitted once the minute is full.
+        if let Some(limit) = limits.otpm
+            && !self.output.fits(now, 1, limit)
+        {
+            return full(&self.output, Rejection::TokenLimit);
+        }
         Ok(())
     }
 }
@@ -273,8 +290,10 @@ pub struct Failure {
     pub class: FailureClass,
     /// The provider's `Retry-After` in microseconds.
     pub retry_after: Option<u64>,
-    /// Tokens that the attempt used although it failed, as far as is known.
-    pub tokens: u64,
+    /// Tokens of the prompt that the attempt used although it failed, as far as is known.
+    pub input: u64,
+    /// Tokens of an answer that it cut.
+    pub output: u64,
 }
 
 /// When a deployment is cooled down.
@@ -317,9 +336,17 @@ impl CooldownRule<'_> {
 #[must_use = "a place that is dropped at once is free for others"]
 pub struct Lease {
     health: Arc<Health>,
-    /// Tickets in the windows of requests and tokens.
-    tickets: Option<(u64, u64)>,
+    tickets: Option<Tickets>,
     used: bool,
+}
+
+/// Tickets in the windows of a minute.
+#[derive(Clone, Copy, Debug)]
+struct Tickets {
+    requests: u64,
+    tokens: u64,
+    input: Option<u64>,
+    output: Option<u64>,
 }
 
 impl Lease {
@@ -331,24 +358,32 @@ impl Lease {
     /// The call was answered.
     pub fn answered(mut self, now: u64, settings: &Settings, sample: &Sample) {
         self.used = true;
-        self.amend(sample.tokens);
+        self.amend(sample.input, sample.output);
         self.health.answered(now, settings, sample);
     }
 
-    /// The call ended for a reason that says nothing about the deployment; `tokens` were used.
-    pub fn ended(self, tokens: u64) {
-        self.amend(tokens);
+    /// The call ended for a reason that says nothing about the deployment; so many tokens of prompt and answer were used.
+    pub fn ended(self, input: u64, output: u64) {
+        self.amend(input, output);
     }
 
     pub(super) fn failed(mut self, now: u64, failure: &Failure, rule: &CooldownRule<'_>) -> bool {
         self.used = true;
-        self.amend(failure.tokens);
+        self.amend(failure.input, failure.output);
         self.health.failed(now, failure, rule)
     }
 
-    fn amend(&self, tokens: u64) {
-        if let Some((_, ticket)) = self.tickets {
-            self.health.observed().tokens.amend(ticket, tokens);
+    fn amend(&self, input: u64, output: u64) {
+        if let Some(tickets) = &self.tickets {
+            let mut observed = self.health.observed();
+            let all = input.saturating_add(output);
+            observed.tokens.amend(tickets.tokens, all);
+            if let Some(ticket) = tickets.input {
+                observed.input.amend(ticket, input);
+            }
+            if let Some(ticket) = tickets.output {
+                observed.output.amend(ticket, output);
+            }
         }
     }
 }
@@ -356,12 +391,11 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.health.in_flight.fetch_sub(1, Ordering::AcqRel);
-        if let Some((request, tokens)) = self.tickets
+        if let Some(tickets) = &self.tickets
             && !self.used
         {
-            let mut observed = self.health.observed();
-            observed.requests.amend(request, 0);
-            observed.tokens.amend(tokens, 0);
+            self.amend(0, 0);
+            self.health.observed().requests.amend(tickets.requests, 0);
         }
     }
 }

@@ -31,6 +31,24 @@ pub struct TargetLimits {
     pub rpm: Option<u64>,
     /// Tokens in any minute, in and out.
     pub tpm: Option<u64>,
+    /// Tokens of prompts in any minute.
+    pub itpm: Option<u64>,
+    /// Tokens of answers in any minute.
+    pub otpm: Option<u64>,
+}
+
+impl TargetLimits {
+    /// Whether anything is counted by the minute.
+    #[must_use]
+    pub fn by_minute(&self) -> bool {
+        self.rpm.is_some() || self.counts_tokens()
+    }
+
+    /// Whether tokens are limited.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        self.tpm.is_some() || self.itpm.is_some() || self.otpm.is_some()
+    }
 }
 
 /// A deployment as the router sees it: an opaque value and what choosing needs to know.
@@ -289,7 +307,7 @@ impl<D> RouterBuilder<D> {
         let mut targets = groups.iter().flat_map(|group| &group.targets);
         let counts_tokens = self.settings.context_check
             || self.settings.strategy == Strategy::Usage
-            || targets.any(|target| target.limits.tpm.is_some());
+            || targets.any(|target| target.limits.counts_tokens());
         Router {
             counts_tokens,
             groups,

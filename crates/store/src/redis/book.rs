@@ -7,23 +7,23 @@ use policy::MicroUsd;
 use policy::budget::{Ask, Crossed, Demand, Exceeded, Object, Rules, Span, Standing, Usage, Used};
 
 use super::RedisError;
-use super::demand::{self, Names, Words, signed};
+use super::demand::{self, MOST, Names, Words, signed};
 use super::link::Link;
 use super::script::Script;
 use super::wire::{Command, Reply};
 
 macro_rules! script {
-    ($name:literal) => {
+    ($($name:literal),+) => {
         Script::new(concat!(
             include_str!("scripts/common.lua"),
-            include_str!(concat!("scripts/", $name, ".lua"))
+            $(include_str!(concat!("scripts/", $name, ".lua"))),+
         ))
     };
 }
 
-static RESERVE: Script = script!("reserve");
+static RESERVE: Script = script!("demands", "reserve");
 static SETTLE: Script = script!("settle");
-static ADJUST: Script = script!("adjust");
+static EXCHANGE: Script = script!("demands", "exchange");
 static ASSERT: Script = script!("assert");
 static CHANGE: Script = script!("change");
 static ORPHAN: Script = script!("orphan");
@@ -84,7 +84,7 @@ pub struct Ticket {
     /// What is held, as the book can put it into another state.
     pub packed: Vec<u8>,
     objects: Vec<(Object, String)>,
-    money: MicroUsd,
+    ask: Ask,
     standings: Vec<Standing>,
     spent: Vec<MicroUsd>,
 }
@@ -93,7 +93,17 @@ impl Ticket {
     /// The money that is held.
     #[must_use]
     pub fn money(&self) -> MicroUsd {
-        self.money
+        self.ask.money
+    }
+
+    /// Whether it holds enough for a target: as much money, of the same objects.
+    #[must_use]
+    pub fn covers(&self, demands: &[Demand<'_>], money: MicroUsd) -> bool {
+        let wanted = |object: &Object| demands.iter().any(|demand| demand.object == *object);
+        let held = |object: &Object| self.objects.iter().any(|(held, _)| held == object);
+        money <= self.ask.money
+            && self.objects.iter().all(|(object, _)| wanted(object))
+            && demands.iter().all(|demand| held(&demand.object))
     }
 
     /// What was left of each limit of rates when the call was admitted.
@@ -108,6 +118,21 @@ impl Ticket {
         let at = self.objects.iter().position(|(this, _)| this == object)?;
         self.spent.get(at).copied()
     }
+}
+
+/// What a script took.
+struct Taken {
+    packed: Vec<u8>,
+    standings: Vec<Standing>,
+    spent: Vec<MicroUsd>,
+}
+
+/// The objects of demands, as errors name them.
+fn named(demands: &[Demand<'_>]) -> Vec<(Object, String)> {
+    let names = demands.iter();
+    names
+        .map(|demand| (demand.object.clone(), demand.shown.to_owned()))
+        .collect()
 }
 
 /// What a new state begins with for one object.
@@ -255,6 +280,34 @@ impl SharedBook {
         ask: &Ask,
         force: bool,
     ) -> Result<Ticket, ReserveError> {
+        let turned = self
+            .ask_for(&RESERVE, instance, id, now, demands, ask, force)
+            .await?;
+        Ok(Ticket {
+            id: id.to_owned(),
+            packed: turned.packed,
+            objects: named(demands),
+            ask: *ask,
+            standings: turned.standings,
+            spent: turned.spent,
+        })
+    }
+
+    /// Runs a script that takes what `demands` say, in the windows of Redis' clock.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the words of a script, each of its own kind"
+    )]
+    async fn ask_for(
+        &self,
+        script: &Script,
+        instance: &str,
+        id: &str,
+        now: i64,
+        demands: &[Demand<'_>],
+        ask: &Ask,
+        force: bool,
+    ) -> Result<Taken, ReserveError> {
         let rules = self.rules();
         let mut at = match self.clock {
             Clock::Redis => now.saturating_add(self.ahead.load(Ordering::Relaxed)),
@@ -265,14 +318,8 @@ impl SharedBook {
             words.text(instance);
             words.text(id);
             demand::demands(&mut words, &self.names, &rules, demands, ask, at, force);
-            let reply = self.run(&RESERVE, now, words).await?;
+            let reply = self.run(script, now, words).await?;
             let reply = reply.list();
-            let objects = || {
-                demands
-                    .iter()
-                    .map(|demand| (demand.object.clone(), demand.shown.to_owned()))
-                    .collect::<Vec<_>>()
-            };
             let word = reply.first().and_then(Reply::bytes).unwrap_or_default();
             let then = reply.get(2).and_then(Reply::whole).unwrap_or(now);
             if self.clock == Clock::Redis {
@@ -284,59 +331,68 @@ impl SharedBook {
                     let packed = reply.get(3).and_then(Reply::bytes).unwrap_or_default();
                     let left = reply.get(4).map(Reply::list).unwrap_or_default();
                     let (standings, spent) = demand::left(demands, left);
-                    return Ok(Ticket {
-                        id: id.to_owned(),
+                    return Ok(Taken {
                         packed: packed.to_vec(),
-                        objects: objects(),
-                        money: ask.money,
                         standings,
                         spent,
                     });
                 }
                 b"over" => {
-                    let exceeded = demand::exceeded(reply, &objects())
+                    let exceeded = demand::exceeded(reply, &named(demands))
                         .ok_or(RedisError::Protocol("a refusal that cannot be read"))?;
                     return Err(ReserveError::Exceeded(Box::new(exceeded)));
                 }
                 // Redis' clock stands in another window than the one that was guessed.
                 b"window" => at = then,
                 b"held" => return Err(RedisError::Protocol("the id holds something").into()),
+                b"gone" => return Err(RedisError::Epoch.into()),
                 _ => return Err(RedisError::Protocol("an unknown answer").into()),
             }
         }
         Err(RedisError::Protocol("the clock of Redis does not stand still").into())
     }
 
-    /// Holds another amount of money. On an error the old amount stays held.
+    /// Turns a reservation over to another target, which counts against other objects and costs more or less: what both have
+    /// in common is kept, what only `demands` has is taken, what is missing there is given back. On an error everything stays
+    /// as it was.
     ///
     /// # Errors
     /// [`ReserveError`].
-    pub async fn adjust(
+    pub async fn exchange(
         &self,
         ticket: &mut Ticket,
         now: i64,
+        demands: &[Demand<'_>],
         money: MicroUsd,
     ) -> Result<(), ReserveError> {
-        let mut words = Words::default();
-        words.text(&self.place.instance);
-        words.text(&ticket.id);
-        words.whole(money.micro());
-        let reply = self.run(&ADJUST, now, words).await?;
-        let reply = reply.list();
-        match reply.first().and_then(Reply::bytes).unwrap_or_default() {
-            b"ok" => {
-                let packed = reply.get(3).and_then(Reply::bytes).unwrap_or_default();
-                ticket.packed = packed.to_vec();
-                ticket.money = money;
-                Ok(())
-            }
-            b"over" => {
-                let exceeded = demand::exceeded(reply, &ticket.objects)
-                    .ok_or(RedisError::Protocol("a refusal that cannot be read"))?;
-                Err(ReserveError::Exceeded(Box::new(exceeded)))
-            }
-            _ => Err(RedisError::Epoch.into()),
-        }
+        let wanted = |object: &Object| demands.iter().any(|demand| demand.object == *object);
+        let held = |object: &Object| ticket.objects.iter().any(|(held, _)| held == object);
+        let ask = Ask {
+            money,
+            ..ticket.ask
+        };
+        let instance = self.place.instance.clone();
+        let turned = self
+            .ask_for(&EXCHANGE, &instance, &ticket.id, now, demands, &ask, false)
+            .await?;
+        // The order of the script: what was kept, then what was taken.
+        let added = demands
+            .iter()
+            .filter(|demand| !held(&demand.object))
+            .map(|demand| (demand.object.clone(), demand.shown.to_owned()));
+        let kept = ticket.objects.iter().filter(|(object, _)| wanted(object));
+        let objects: Vec<_> = kept.cloned().chain(added).collect();
+        let spent = objects.iter().map(|(object, _)| {
+            let at = demands.iter().position(|demand| demand.object == *object);
+            let spent = at.and_then(|at| turned.spent.get(at)).copied();
+            spent.unwrap_or(MicroUsd::ZERO)
+        });
+        ticket.spent = spent.collect();
+        ticket.objects = objects;
+        ticket.packed = turned.packed;
+        ticket.standings = turned.standings;
+        ticket.ask = ask;
+        Ok(())
     }
 
     /// Ends a reservation of this process; a second time changes nothing. Gives the soft budgets that were reached.
@@ -390,7 +446,13 @@ impl SharedBook {
         words.text(instance);
         words.text(id);
         words.whole(used.money.micro());
-        words.whole(signed(self.rules().counted(used.input, used.output)));
+        for tokens in [
+            self.rules().counted(used.input, used.output),
+            used.input,
+            used.output,
+        ] {
+            words.whole(signed(tokens).min(MOST));
+        }
         self.run(&SETTLE, now, words).await
     }
 

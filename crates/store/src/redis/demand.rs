@@ -3,13 +3,14 @@
 use aws_lc_rs::hmac;
 use policy::MicroUsd;
 use policy::budget::{
-    Ask, Calendar, Caps, Demand, Dimension, Exceeded, Object, Period, Rules, Span, Standing,
+    Ask, Calendar, Caps, Demand, Dimension, Exceeded, Measure, Object, Period, Rules, Span,
+    Standing,
 };
 
 use super::wire::Reply;
 
 /// The largest number that a script counts exactly.
-const MOST: i64 = 9_000_000_000_000_000;
+pub(super) const MOST: i64 = 9_000_000_000_000_000;
 
 /// Words for a script.
 #[derive(Debug, Default)]
@@ -104,16 +105,28 @@ pub(super) fn demands(
     for demand in demands {
         words.text(&names.of(&demand.object));
         match demand.caps {
-            None => ["0", "", "", "", "", "", "0"]
+            None => ["0", "", "", "", "", "", "", "", "0"]
                 .iter()
                 .for_each(|word| words.text(word)),
-            Some(caps) => limits(words, &rules.calendar, caps, demand.anchor, now),
+            Some(caps) => {
+                words.text("1");
+                match demand.measure {
+                    Measure::Ruled => words.text(""),
+                    measure => words.whole(signed(measure.held(rules, ask)).min(MOST)),
+                }
+                words.text(match demand.measure {
+                    Measure::Ruled => "",
+                    Measure::Total => "t",
+                    Measure::Input => "i",
+                    Measure::Output => "o",
+                });
+                limits(words, &rules.calendar, caps, demand.anchor, now);
+            }
         }
     }
 }
 
 fn limits(words: &mut Words, calendar: &Calendar, caps: &Caps, anchor: i64, now: i64) {
-    words.text("1");
     words.limit(caps.rpm_limit.map(signed));
     words.limit(caps.tpm_limit.map(signed));
     words.limit(caps.tpd_limit.map(signed));

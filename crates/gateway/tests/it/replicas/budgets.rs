@@ -142,6 +142,7 @@ async fn bud_15_what_a_dead_process_held_comes_back() {
         shown: "k",
         caps: Some(&caps),
         anchor: 0,
+        measure: policy::budget::Measure::Ruled,
     };
     let now = i64::try_from(
         std::time::SystemTime::now()

@@ -7,3 +7,4 @@ mod budgets;
 mod outages;
 mod revoked;
 mod several;
+mod targets;

@@ -47,6 +47,15 @@ impl Several {
     }
 
     pub(super) async fn with(count: usize, when_lost: WhenLost) -> Self {
+        Self::configured(count, when_lost, |_| {}).await
+    }
+
+    /// With another configuration than the usual one.
+    pub(super) async fn configured(
+        count: usize,
+        when_lost: WhenLost,
+        change: impl Fn(&mut Value),
+    ) -> Self {
         let redis = Server::start(&[]);
         let sandbox = Sandbox::start().await.expect("a sandbox");
         let truth = Arc::new(All::default());
@@ -58,7 +67,9 @@ impl Several {
             dirs: Vec::new(),
         };
         for index in 0..count {
-            let config = load(&several.config()).expect("a configuration");
+            let mut config = several.config();
+            change(&mut config);
+            let config = load(&config).expect("a configuration");
             let dir = tempfile::tempdir().expect("a directory");
             let place = dir.path().join("data");
             let clock: Arc<dyn ledger::Clock> = Arc::new(ledger::SystemClock);
@@ -175,6 +186,21 @@ impl Several {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         began.elapsed()
+    }
+
+    /// Waits until Redis holds nothing for calls in flight.
+    pub(super) async fn settled(&self) {
+        let link = self.redis.link();
+        link.connected(Duration::from_secs(20))
+            .await
+            .expect("connected");
+        self.until("everything is counted", async || {
+            let held = link
+                .one(store::redis::Command::new("KEYS").arg("*:r:*"))
+                .await;
+            held.is_ok_and(|held| held.list().is_empty())
+        })
+        .await;
     }
 
     /// What one call of 50 answer tokens reserves, in dollars.

@@ -251,7 +251,12 @@ fn the_least_used_serves() {
 #[test]
 fn limits_hold_exactly_for_every_minute() {
     let limited = |name, rpm, tpm, parallel| Target {
-        limits: TargetLimits { parallel, rpm, tpm },
+        limits: TargetLimits {
+            parallel,
+            rpm,
+            tpm,
+            ..TargetLimits::default()
+        },
         ..Target::new(name)
     };
     let router = router(
@@ -288,7 +293,7 @@ fn limits_hold_exactly_for_every_minute() {
         error(router.begin(&tokens(2))),
         none(Rejection::TokenLimit, Some(60 * S))
     );
-    held.1.lease.ended(0);
+    held.1.lease.ended(0, 0);
     assert!(
         router.begin(&tokens(3)).is_ok(),
         "the real number replaces the estimate"
@@ -304,11 +309,51 @@ fn limits_hold_exactly_for_every_minute() {
 }
 
 #[test]
+fn tokens_of_prompts_and_of_answers_have_limits_of_their_own() {
+    let limited = |name, itpm, otpm| Target {
+        limits: TargetLimits {
+            itpm,
+            otpm,
+            ..TargetLimits::default()
+        },
+        ..Target::new(name)
+    };
+    let router = router(
+        Settings::default(),
+        vec![
+            ("in", limited("i", Some(20), None)),
+            ("out", limited("o", None, Some(5))),
+        ],
+    );
+    let tokens = |model, now| Ask {
+        tokens: 12,
+        ..ask(model, now, 0)
+    };
+    let none = RouteError::NoneUsable {
+        reason: Rejection::TokenLimit,
+        retry_at: Some(60 * S),
+    };
+    // Held by the estimate, then by what was used: six tokens of the prompt, whatever the answer had.
+    let held = router.begin(&tokens("in", 0)).unwrap();
+    assert_eq!(error(router.begin(&tokens("in", 1))), none);
+    held.1.lease.answered(2, router.settings(), &GOOD);
+    serve(&router, "in", 3, 0);
+    assert_eq!(error(router.begin(&tokens("in", 4))), none);
+    // An answer counts when it has come: four tokens, and four more, and the minute is full.
+    serve(&router, "out", 0, 0);
+    serve(&router, "out", 1, 0);
+    assert_eq!(error(router.begin(&tokens("out", 2))), none);
+    serve(&router, "out", 60 * S, 0);
+    assert!(router.counts_tokens());
+}
+
+#[test]
 fn many_threads_never_take_more_than_the_limits() {
     let limits = TargetLimits {
         parallel: Some(3),
         rpm: Some(100),
         tpm: None,
+        ..TargetLimits::default()
     };
     let target = Target {
         limits,

@@ -97,6 +97,7 @@ impl Dice {
                 parallel: self.maybe(20, |dice| 1 + dice.below(4) as u32),
                 rpm: self.maybe(20, |dice| 1 + dice.below(12)),
                 tpm: self.maybe(20, |dice| 50 + dice.below(400)),
+                ..TargetLimits::default()
             },
             price: self.maybe(70, |dice| dice.below(4)),
             max_input: self.maybe(50, |dice| dice.below(60)),
@@ -243,7 +244,8 @@ impl World {
             let sample = Sample {
                 latency,
                 stream: false,
-                tokens,
+                input: tokens / 3,
+                output: tokens - tokens / 3,
             };
             call.lease
                 .answered(self.now, self.router.settings(), &sample);
@@ -254,7 +256,8 @@ impl World {
         let failure = Failure {
             class,
             retry_after: dice.maybe(30, |dice| dice.below(20) * S),
-            tokens: 0,
+            input: 0,
+            output: 0,
         };
         // Cooldowns by Retry-After are tested by hand; here every one has the configured length.
         let plain = Failure {
@@ -310,7 +313,7 @@ impl World {
             // The client left: nothing is learned, what was counted stays counted.
             let tokens = dice.below(50);
             one.ended(call.number, tokens);
-            call.lease.ended(tokens);
+            call.lease.ended(tokens, 0);
         }
     }
 }

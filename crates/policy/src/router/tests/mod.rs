@@ -45,14 +45,16 @@ fn failure(class: FailureClass) -> Failure {
     Failure {
         class,
         retry_after: None,
-        tokens: 0,
+        input: 0,
+        output: 0,
     }
 }
 
 const GOOD: Sample = Sample {
     latency: 1_000,
     stream: false,
-    tokens: 10,
+    input: 6,
+    output: 4,
 };
 
 /// Names and verdicts of all deployments that a call looked at.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::MicroUsd;
-use policy::budget::{Ask, Caps, Demand, Object, ObjectKind, Rules, Used};
+use policy::budget::{Ask, Caps, Demand, Measure, Object, ObjectKind, Rules, Used};
 use rustix::process::Signal;
 use store::redis::{
     Clock, Command, Link, Place, RedisError, Reply, ReserveError, Settings, SharedBook,
@@ -46,6 +46,7 @@ async fn take(
         shown: "k",
         caps: Some(caps),
         anchor: 0,
+        measure: Measure::Ruled,
     };
     let ask = Ask {
         money: MicroUsd::new(10),

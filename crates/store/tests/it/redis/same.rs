@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use policy::MicroUsd;
 use policy::budget::{
-    Ask, Book, Caps, Demand, Hold, Object, ObjectKind, Period, Rules, Shelf, Usage, Used, WindowCap,
+    Ask, Book, Caps, Demand, Hold, Measure, Object, ObjectKind, Period, Rules, Shelf, Usage, Used,
+    WindowCap,
 };
 use proptest::prelude::*;
 use store::redis::{Clock, Command, Place, ReserveError, SharedBook, Ticket};
@@ -21,7 +22,7 @@ const NAMES: [&str; 3] = ["team", "a", "b"];
 enum Step {
     Wait(i64),
     Reserve(usize, i64, u64),
-    Adjust(usize, i64),
+    Exchange(usize, usize, i64),
     Settle(usize, i64, u64),
     Release(usize),
     Spend(usize, i64),
@@ -74,13 +75,22 @@ fn caps() -> impl Strategy<Value = Option<Caps>> {
     prop_oneof![1 => Just(None), 5 => caps.prop_map(Some)]
 }
 
+fn measure() -> impl Strategy<Value = Measure> {
+    prop_oneof![
+        2 => Just(Measure::Ruled),
+        1 => Just(Measure::Total),
+        1 => Just(Measure::Input),
+        1 => Just(Measure::Output),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (0..120_i64).prop_map(Step::Wait),
         1 => (0..200_000_i64).prop_map(Step::Wait),
         1 => (-90_000..0_i64).prop_map(Step::Wait),
         12 => (1..3_usize, 0..120_i64, 0..80_u64).prop_map(|(o, m, t)| Step::Reserve(o, m, t)),
-        2 => (0..8_usize, 0..200_i64).prop_map(|(w, m)| Step::Adjust(w, m)),
+        4 => (0..8_usize, 1..3_usize, 0..200_i64).prop_map(|(w, o, m)| Step::Exchange(w, o, m)),
         8 => (0..8_usize, 0..120_i64, 0..80_u64).prop_map(|(w, m, t)| Step::Settle(w, m, t)),
         2 => (0..8_usize).prop_map(Step::Release),
         1 => (0..3_usize, 0..50_i64).prop_map(|(o, m)| Step::Spend(o, m)),
@@ -102,6 +112,7 @@ struct Both {
     shelf: Arc<Shelf>,
     shared: SharedBook,
     caps: Vec<Option<Caps>>,
+    measures: Vec<Measure>,
     open: Vec<(Hold, Ticket)>,
     now: i64,
     calls: u64,
@@ -114,6 +125,7 @@ impl Both {
             shown: NAMES[index],
             caps: self.caps[index].as_ref(),
             anchor: BEGIN,
+            measure: self.measures[index],
         })
     }
 
@@ -142,14 +154,18 @@ impl Both {
                     (local, shared) => prop_assert!(false, "{local:?} but {shared:?}"),
                 }
             }
-            Step::Adjust(which, money) if !self.open.is_empty() => {
+            Step::Exchange(which, inner, money) if !self.open.is_empty() => {
                 let which = which % self.open.len();
-                let (local, shared) = &mut self.open[which];
-                let local = local.adjust(now, MicroUsd::new(money));
-                match (
-                    local,
-                    self.shared.adjust(shared, now, MicroUsd::new(money)).await,
-                ) {
+                let (mut local, mut shared) = self.open.swap_remove(which);
+                let (demands, money) = (self.demands(inner), MicroUsd::new(money));
+                let done = (
+                    local.exchange(now, &demands, money),
+                    self.shared
+                        .exchange(&mut shared, now, &demands, money)
+                        .await,
+                );
+                self.open.push((local, shared));
+                match done {
                     (Ok(()), Ok(())) => {}
                     (Err(local), Err(ReserveError::Exceeded(shared))) => {
                         prop_assert_eq!(local, *shared)
@@ -187,7 +203,7 @@ impl Both {
                 self.shelf.book().forget(&object(which));
                 self.shared.forget(&object(which), now).await.unwrap();
             }
-            Step::Adjust(..) | Step::Settle(..) | Step::Release(_) => {}
+            Step::Exchange(..) | Step::Settle(..) | Step::Release(_) => {}
         }
         let shared = self
             .shared
@@ -219,10 +235,11 @@ fn both_books_do_the_same() {
     let cases = std::cell::Cell::new(0_u32);
     let strategy = (
         proptest::collection::vec(caps(), 3),
+        proptest::collection::vec(measure(), 3),
         proptest::collection::vec(step(), 1..80),
     );
     runner
-        .run(&strategy, |(caps, steps)| {
+        .run(&strategy, |(caps, measures, steps)| {
             let count = cases.get();
             cases.set(count + 1);
             let place = Place {
@@ -239,6 +256,7 @@ fn both_books_do_the_same() {
                     shelf: Shelf::new(Book::new(Rules::default())),
                     shared,
                     caps,
+                    measures,
                     open: Vec::new(),
                     now: BEGIN,
                     calls: 0,
