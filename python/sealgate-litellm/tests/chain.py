@@ -38,7 +38,7 @@ class Home:
     def run(self, scenario, python=PYTHON, **more):
         """Runs a scenario; returns how many calls it made, and the process."""
         done = subprocess.run([python, str(HERE / "scenarios.py"), scenario], env=self.environment(**more),
-                              capture_output=True, text=True, timeout=240, check=False)
+                              capture_output=True, text=True, timeout=600, check=False)
         lines = done.stdout.split()
         if not lines or not lines[-1].isdigit():
             raise AssertionError(f"{scenario} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
@@ -51,7 +51,7 @@ class Home:
         return [json.loads(row[0]) for row in rows]
 
     def tool(self, program, *arguments):
-        done = subprocess.run([program, *arguments], env=self.environment(), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([program, *arguments], env=self.environment(), capture_output=True, text=True, timeout=600, check=False)
         return done.returncode, done.stdout, done.stderr
 
     def verify(self, count, database=None):

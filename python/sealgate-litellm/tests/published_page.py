@@ -61,9 +61,11 @@ def own_storage():
 
 def sections(found):
     # LiteLLM keeps a callback that it has once taken over, so the first logger hears the call with a storage of its own too.
-    first, second, third, last = found
-    assert last["trigger"]["request"] == "Buy?"
-    assert first["trigger"]["request"] == "What is the capital of France?" and first["trigger"]["source"] == "litellm"
+    # In which order it reports calls that follow at once, it does not say.
+    asked = {record["trigger"]["request"]: record for record in found}
+    assert set(asked) == {"What is the capital of France?", "And of Italy?", "fail", "Buy?"} and len(found) == 4, asked
+    first, second, third = asked["What is the capital of France?"], asked["And of Italy?"], asked["fail"]
+    assert first["trigger"]["source"] == "litellm"
     assert first["context"]["agent_id"] == "litellm"
     assert first["context"]["environment"] == {"model": "gpt-4o", "call_type": "completion"}
     assert first["reasoning"]["prompt_hash"] == "56276ab262cd3291f0044976028fed62c2a8d4511525126a91c9fbf70e57b818"

@@ -90,6 +90,67 @@ def threads_and_loops():
     return 40 + 4 * 20 + 10 + 20
 
 
+def events_that_litellm_loses():
+    """As when loops of several threads take LiteLLM's queue from each other: events are put where nobody looks, or not at
+    all."""
+    logger = register()
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER as worker
+
+    worker.enqueue = lambda coroutine: None
+    asyncio.run(many(30))
+    assert logger.flush()
+    assert logger.stats()["written"] == 30, logger.stats()
+
+    def fail(async_coroutine):
+        raise RuntimeError("dictionary changed size during iteration")
+
+    async def flushed():
+        worker.ensure_initialized_and_enqueue = fail
+        await many(20, 30)
+        assert await logger.aflush()
+        assert logger.stats()["written"] == 50, logger.stats()
+        del worker.ensure_initialized_and_enqueue
+        await many(20, 50)
+
+    asyncio.run(flushed())
+    # The next loop finds what the one before left.
+    asyncio.run(asyncio.wait_for(_until_written(logger, 70), 60))
+    # The end of the process finds these.
+    asyncio.run(many(250, 70))
+    return 30 + 20 + 20 + 1 + 250
+
+
+async def _until_written(logger, count):
+    await aask(1000)
+    while logger.stats()["written"] < count:
+        await asyncio.sleep(0.01)
+
+
+def reported_by_two_threads():
+    """A text completion is a completion inside, and LiteLLM gives both to its pool as one call."""
+    register()
+    from litellm.litellm_core_utils.litellm_logging import Logging
+
+    asked, both = [], threading.Event()
+    should_run = Logging.should_run_logging
+
+    def slowly(call, event_type, stream=False):
+        answer = should_run(call, event_type, stream)
+        if event_type == "sync_success":
+            asked.append(event_type)
+            if len(asked) % 2 == 0:
+                both.set()
+            else:
+                both.clear()
+                both.wait(0.5)
+        return answer
+
+    Logging.should_run_logging = slowly
+    for number in range(4):
+        litellm.text_completion(model="gpt-3.5-turbo-instruct", prompt=f"Say {number}", mock_response="hi")
+    return 4
+
+
 def _child(count):
     for number in range(count):
         ask(number)

@@ -40,7 +40,8 @@ class Proxy:
         return (self.home.folder / "proxy.log").read_text()[-4000:]
 
     def wait_until_ready(self):
-        for _ in range(1200):
+        until = time.monotonic() + 600
+        while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise AssertionError("the proxy ended: " + self.said())
             try:
@@ -66,7 +67,7 @@ class Proxy:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(90)
+        self.process.wait(300)
 
     def close(self):
         if self.process.poll() is None:

@@ -67,7 +67,7 @@ def at_exit() -> None:
     """Runs what LiteLLM still has to report, writes everything and lets go of the stores."""
     global ending
     ending = True
-    _litellm.drain_at_exit()
+    _litellm.report_leftovers(all_loops=True)
     flush_all(FLUSH_SECONDS)
 
 
@@ -79,6 +79,11 @@ def flush_all(seconds: float) -> None:
         else:
             stats = store.stats()
             log.error("%s records could not be written in time: %s", stats["waiting"], stats["last_error"])
+
+
+def report_leftovers() -> None:
+    """Reports the calls whose event loop has ended before LiteLLM did."""
+    _litellm.report_leftovers()
 
 
 async def drain_loop(seconds: float) -> None:
@@ -165,7 +170,7 @@ def _drain_and_end() -> None:
     global _drained, ending
     ending = True
     try:
-        _litellm.drain_running_loop(FLUSH_SECONDS / 3)
+        _litellm.drain_running_loops(FLUSH_SECONDS / 3)
         _litellm.drain_threads(FLUSH_SECONDS / 3)
         flush_all(FLUSH_SECONDS)
     finally:

@@ -1,9 +1,12 @@
 """What LiteLLM has not reported yet, and how to make it do so.
 
 LiteLLM hands the events of asynchronous calls to a queue of its own and those of synchronous calls to a pool of threads.
-When an event loop ends, the tasks that are to report are cancelled; at the end of a process at most 200 of the queued
-events are run; a full pool drops events; and a forked process inherits both in a state in which they lose events. None of this has a public interface, so every step here looks before it touches and does nothing when
-LiteLLM is built differently.
+Its queue belongs to one event loop at a time: loops in several threads take it from each other, and an event that is put
+into it meanwhile is never run; nor are those of a loop that ends, beyond 200 at the end of the process. Two threads of the
+pool may report one call at once, twice. A full pool drops events, and a forked process inherits both in a state in which
+they lose events. So each event is remembered here until it has been run, and whoever comes first runs it: LiteLLM, or this
+module when LiteLLM does not. None of this has a public interface, so every step looks before it touches and does nothing
+when LiteLLM is built differently.
 """
 
 from __future__ import annotations
@@ -13,36 +16,62 @@ import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 log = logging.getLogger("sealgate_litellm")
 
+OVERDUE_SECONDS = 5.0
+"""An event that LiteLLM has not begun to run after this time on a running loop is run here."""
+LONGEST_SECONDS = 20.0
+"""How long one event may run, as with LiteLLM itself."""
+MOST_AT_ONCE = 100
+"""Events that run here at once on one loop, as with LiteLLM itself."""
+
+_waiting: dict[int, Reporting] = {}
+_running: dict[int, Reporting] = {}
+_loops: WeakSet[Any] = WeakSet()
+
 
 class Reporting(Coroutine[Any, Any, Any]):
-    """A coroutine that reports a call. Cancelled before it has begun, it begins all the same: the call has ended, and
-    nothing else will ever report it. Once it waits for something, it is cancelled as any other. Given to two tasks, as
-    happens with loops in several threads, it runs in the first and is over at once in the second."""
+    """A coroutine that reports a call, remembered until it has. Cancelled before it has begun, it begins all the same: the
+    call has ended, and nothing else will ever report it. Once it waits for something, it is cancelled as any other. Given to
+    two tasks, it runs in the first and is over at once in the second."""
 
     def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
         self._inner = inner
         self._runner: Any = None
-        self._lock = threading.Lock()
+        self.loop: Any = _running_loop()
+        self.since = time.monotonic()
+        _waiting[id(self)] = self
+        if self.loop is not None:
+            _watch(self.loop)
 
     def _begin(self) -> tuple[bool, bool]:
         """Whether this is the first step, and whether it is the running task's to make."""
         runner = asyncio.current_task()
-        with self._lock:
-            first = self._runner is None
-            if first:
-                self._runner = runner
-            return first, self._runner is runner
+        # Taking it out is one step that only one thread can make.
+        if _waiting.pop(id(self), None) is None:
+            return False, self._runner is runner
+        self._runner = runner
+        _running[id(self)] = self
+        return True, True
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return step(*args)
+        except BaseException:
+            # It returned, raised or was cancelled: it is over.
+            _running.pop(id(self), None)
+            raise
 
     def send(self, value: Any) -> Any:
         if not self._begin()[1]:
             raise StopIteration
-        return self._inner.send(value)
+        return self._step(self._inner.send, value)
 
     def throw(self, kind: Any, value: Any = None, trace: Any = None) -> Any:
         error = kind if value is None else value
@@ -50,17 +79,72 @@ class Reporting(Coroutine[Any, Any, Any]):
         if not mine:
             raise StopIteration
         if first and (isinstance(error, asyncio.CancelledError) or error is asyncio.CancelledError):
-            return self._inner.send(None)
-        return self._inner.throw(error)
+            return self._step(self._inner.send, None)
+        return self._step(self._inner.throw, error)
 
     def close(self) -> None:
-        self._inner.close()
+        # What has not begun is still to be reported, whoever gives it up.
+        if id(self) not in _waiting:
+            _running.pop(id(self), None)
+            self._inner.close()
+
+    def forget(self) -> None:
+        """In a forked process: it is the parent's to report."""
+        if _waiting.pop(id(self), None) is not None:
+            self._inner.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._inner.__await__() if self._begin()[1] else iter(())  # type: ignore[return-value]
+        if not self._begin()[1]:
+            return None
+        try:
+            return (yield from self._inner.__await__())
+        finally:
+            _running.pop(id(self), None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+def _running_loop() -> Any:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _watch(loop: Any) -> None:
+    """Looks after the events of a loop, and after those that ended loops left, while any of them wait."""
+    if loop not in _loops:
+        _loops.add(loop)
+        loop.call_soon(_look_after, loop)
+
+
+def _look_after(loop: Any) -> None:
+    overdue = time.monotonic() - OVERDUE_SECONDS
+    waiting = list(_waiting.values())
+    mine = [event for event in waiting if event.loop is loop]
+    due = [event for event in mine if event.since < overdue]
+    due += [event for event in waiting if event.loop is not None and event.loop is not loop and event.loop.is_closed()]
+    running = sum(event.loop is loop for event in list(_running.values()))
+    for event in due[: max(MOST_AT_ONCE - running, 0)]:
+        task = loop.create_task(_run(event))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+    if mine or due:
+        loop.call_later(1.0, _look_after, loop)
+    else:
+        _loops.discard(loop)
+
+
+_tasks: set[Any] = set()
+
+
+async def _run(event: Reporting) -> None:
+    """Runs an event, unless somebody does already."""
+    try:
+        await asyncio.wait_for(event, LONGEST_SECONDS)
+    except Exception:
+        log.exception("LiteLLM failed to report a call")
 
 
 def _reporting(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Reporting]:
@@ -70,6 +154,26 @@ def _reporting(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..
 
     begin.reports_calls = True  # type: ignore[attr-defined]
     return begin
+
+
+_locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_locks_lock = threading.Lock()
+
+
+def _one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """LiteLLM asks whether a call has been reported and says so later; in between, another thread may report it too."""
+
+    @wraps(function)
+    def report(call: Any, *args: Any, **kwargs: Any) -> Any:
+        with _locks_lock:
+            lock = _locks.get(call)
+            if lock is None:
+                lock = _locks[call] = threading.RLock()
+        with lock:
+            return function(call, *args, **kwargs)
+
+    report.reports_calls = True  # type: ignore[attr-defined]
+    return report
 
 
 class _Patient:
@@ -89,17 +193,23 @@ class _Patient:
 
 
 def report_all() -> None:
-    """Makes LiteLLM report calls whose loop ends and calls that find its pool full."""
+    """Makes LiteLLM report calls whose loop ends, calls that find its pool full, and each call once."""
     logging_module = sys.modules.get("litellm.litellm_core_utils.litellm_logging")
-    utils = sys.modules.get("litellm.utils")
+    calls = getattr(logging_module, "Logging", None)
     for owner, name in (
-        (getattr(logging_module, "Logging", None), "async_success_handler"),
-        (getattr(logging_module, "Logging", None), "async_failure_handler"),
-        (utils, "_client_async_logging_helper"),
+        (calls, "async_success_handler"),
+        (calls, "async_failure_handler"),
+        (calls, "dispatch_success_handlers"),
+        (calls, "dispatch_failure_handlers"),
+        (sys.modules.get("litellm.utils"), "_client_async_logging_helper"),
     ):
         function = getattr(owner, name, None)
         if asyncio.iscoroutinefunction(function) and not getattr(function, "reports_calls", False):
             setattr(owner, name, _reporting(function))
+    for name in ("success_handler", "failure_handler"):
+        function = getattr(calls, name, None)
+        if callable(function) and not getattr(function, "reports_calls", False):
+            setattr(calls, name, _one_at_a_time(function))
     executor = _executor()
     slots = getattr(executor, "_pending_slots", None)
     if slots is not None and not isinstance(slots, _Patient):
@@ -116,51 +226,77 @@ def _executor() -> Any:
     return getattr(module, "executor", None)
 
 
-def _open_tasks(worker: Any) -> int:
-    waiting = getattr(worker, "_queue", None)
-    unstarted = getattr(worker, "_unstarted_dequeued_tasks", tuple)
-    return (waiting.qsize() if waiting is not None else 0) + len(unstarted())
-
-
-def drain_at_exit() -> None:
-    """Runs the events of asynchronous calls whose loop has ended. LiteLLM's own function stops at 200."""
-    worker = _worker()
-    run = getattr(worker, "_flush_on_exit", None)
-    if run is None:
+def report_leftovers(all_loops: bool = False) -> None:
+    """Runs the events of asynchronous calls whose loop has ended; of `all_loops` when no loop will run any more. In a thread
+    without a running loop."""
+    if _running_loop() is not None or not _left(all_loops):
         return
+    loop = asyncio.new_event_loop()
     try:
-        before = _open_tasks(worker)
-        while before:
-            run()
-            left = _open_tasks(worker)
-            if left >= before:
-                log.error("LiteLLM did not report %s of its calls", left)
-                return
-            before = left
+        loop.run_until_complete(_report_left(all_loops))
     except Exception:
         log.exception("LiteLLM did not report all of its calls")
+    finally:
+        loop.close()
+
+
+async def _report_left(all_loops: bool) -> None:
+    # Running one event may make another, also in a task of its own.
+    while events := _left(all_loops):
+        await _run_each(events)
+        started = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in started:
+            task.cancel()
+        await asyncio.gather(*started, return_exceptions=True)
+
+
+def _left(all_loops: bool) -> list[Reporting]:
+    for event in list(_running.values()):
+        if event.loop is not None and event.loop.is_closed():
+            try:
+                event.close()
+            except Exception:
+                log.exception("LiteLLM failed to report a call")
+    return [event for event in list(_waiting.values()) if all_loops or (event.loop is not None and event.loop.is_closed())]
+
+
+async def _run_each(events: list[Reporting]) -> None:
+    for first in range(0, len(events), MOST_AT_ONCE):
+        await asyncio.gather(*(_run(event) for event in events[first : first + MOST_AT_ONCE]))
 
 
 async def drain_loop(seconds: float) -> None:
-    """Waits for the events of this loop's calls."""
-    flush = getattr(_worker(), "flush", None)
-    if flush is None:
-        return
-    try:
-        await asyncio.wait_for(flush(), seconds)
-    except asyncio.TimeoutError:
+    """Waits for the events of this loop's calls, and runs those that ended loops left."""
+    drain = asyncio.ensure_future(_drain(asyncio.get_running_loop()))
+    # Not cancelled when it takes longer: that would end the events that it waits for.
+    done, _ = await asyncio.wait({drain}, timeout=seconds)
+    if not done:
         log.error("LiteLLM did not report all of its calls within %.0f s", seconds)
 
 
-def drain_running_loop(seconds: float) -> None:
-    """The same from another thread."""
-    loop = getattr(_worker(), "_bound_loop", None)
-    if loop is None or not loop.is_running():
-        return
-    try:
-        asyncio.run_coroutine_threadsafe(drain_loop(seconds), loop).result(seconds)
-    except Exception as error:
-        log.error("LiteLLM did not report all of its calls: %r", error)
+async def _drain(loop: Any) -> None:
+    while True:
+        events = [event for event in list(_waiting.values()) if event.loop is loop] + _left(False)
+        if events:
+            await _run_each(events)
+        elif any(event.loop is loop for event in list(_running.values())):
+            await asyncio.sleep(0.005)
+        else:
+            return
+
+
+def drain_running_loops(seconds: float) -> None:
+    """The same from another thread, for every loop that runs; then what no loop runs."""
+    events = [*list(_waiting.values()), *list(_running.values())]
+    loops = {id(event.loop): event.loop for event in events if event.loop is not None and event.loop.is_running()}
+    drains = [asyncio.run_coroutine_threadsafe(drain_loop(seconds), loop) for loop in loops.values()]
+    until = time.monotonic() + seconds
+    for drain in drains:
+        try:
+            drain.result(max(until - time.monotonic(), 0.1))
+        except Exception as error:
+            log.error("a loop did not report all of its calls: %r", error)
+    report_leftovers(all_loops=True)
 
 
 def drain_threads(seconds: float) -> None:
@@ -180,9 +316,14 @@ def drain_threads(seconds: float) -> None:
 
 def begin_anew_after_fork() -> None:
     """In a child: what the parent has still to report is the parent's, and the pool's threads do not exist here."""
+    global _locks_lock
+    _locks_lock = threading.Lock()
+    _locks.clear()
+    _running.clear()
+    _loops.clear()
+    for event in list(_waiting.values()):
+        event.forget()
     worker = _worker()
-    for task in _inherited(worker):
-        task["coroutine"].close()
     if worker is not None and hasattr(worker, "_queue"):
         worker._queue = worker._worker_task = worker._sem = worker._bound_loop = None
         for name in ("_running_tasks", "_dequeued_tasks"):
@@ -196,10 +337,3 @@ def begin_anew_after_fork() -> None:
         if isinstance(getattr(executor, "_pending_slots", None), _Patient):
             executor._pending_slots = _Patient(threading.Semaphore(getattr(executor, "_max_pending_tasks", 10_000)))
 
-
-def _inherited(worker: Any) -> list[Any]:
-    waiting = getattr(worker, "_queue", None)
-    tasks = list(getattr(worker, "_unstarted_dequeued_tasks", tuple)())
-    while waiting is not None and not waiting.empty():
-        tasks.append(waiting.get_nowait())
-    return tasks

@@ -63,7 +63,9 @@ class CapsuleLogger(CustomLogger):
         return self._store.stats()
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Waits until every record so far is written; false when ``timeout`` seconds were not enough."""
+        """Waits until every record so far is written; false when ``timeout`` seconds were not enough. Calls whose event
+        loop has ended before LiteLLM reported them are reported first."""
+        _lifetime.report_leftovers()
         return self._store.flush(timeout)
 
     async def aflush(self, timeout: float = 30.0) -> bool:
