@@ -171,7 +171,7 @@ def main():
             "    input_cost_per_token: 0.000001\n    output_cost_per_token: 0.000002\n"
             "general_settings:\n  database_url: os.environ/DATABASE_URL\n"
             "router_settings:\n  num_retries: 0\n"
-            "sealgate:\n  content_mode: hash\n  egress:\n    allow: [loopback]\n  redis:\n    url: os.environ/REDIS_URL\n    lease: 3\n")
+            "sealgate:\n  content_mode: masked\n  egress:\n    allow: [loopback]\n  redis:\n    url: os.environ/REDIS_URL\n    lease: 3\n")
         alone = {"DATABASE_URL": postgres.url}
         settings = {**alone, "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0"}
         subprocess.run([BINARY, "init", "--data-dir", "one"], cwd=folder, check=True, capture_output=True,
@@ -182,7 +182,8 @@ def main():
         for gateway in gateways:
             gateway.ready()
         world = World(folder, postgres, gateways, settings)
-        for test in (world.five_of_two_hundred, world.block_within_a_second, world.random_kills, world.verified):
+        for test in (world.five_of_two_hundred, world.block_within_a_second,
+                     world.erased_everywhere, world.random_kills, world.verified):
             try:
                 test()
                 passed += 1
@@ -213,6 +214,10 @@ class World:
         for gateway in self.gateways:
             until("the key is known", lambda: gateway.post("/v1/utils/token_counter", {}, made["key"])[0] != 401)
         return made["key"]
+
+    def records(self, user):
+        sql = f"SELECT request_id FROM \"LiteLLM_SpendLogs\" WHERE \"user\" = '{user}'"
+        return self.postgres.ask(sql).split()
 
     def price(self, model):
         status, body = self.gateways[0].chat(self.key(max_budget=0), model)
@@ -254,6 +259,37 @@ class World:
         worst = max(last) - asked
         print(f"        the last admitted call began {worst:.3f} s after the block was asked", flush=True)
         assert worst < 1.0, worst
+
+    def erased_everywhere(self):
+        """what a person said through two processes is read at any and, once erased at one, at none"""
+        key = self.key(user_id="anna", max_budget=1)
+        for gateway in self.gateways:
+            status, body = gateway.chat(key)
+            assert status == 200, body
+        until("three records", lambda: len(self.records("anna")) == 3)
+        sent = self.records("anna")
+
+        def states(gateway):
+            status, body = gateway.post("/content/read", {"ids": sent})
+            assert status == 200, body
+            return {row["state"] for row in body["records"]}
+
+        for gateway in self.gateways:
+            assert states(gateway) == {"present"}, gateway.name
+        status, body = self.gateways[2].post("/content/erase", {"subject": "anna"})
+        assert status == 200 and body["erased"], body
+        for gateway in self.gateways:
+            assert states(gateway) == {"erased"}, gateway.name
+        left = self.postgres.ask("SELECT count(*) FROM sealgate_content_subjects s JOIN sealgate_content c USING (subject, key) "
+                                 "JOIN sealgate_erased e USING (subject, key)")
+        assert left == "0", left
+        # Who comes back has a new key, the same one at all.
+        time.sleep(1.1)
+        for gateway in self.gateways:
+            assert gateway.chat(key)[0] == 200
+        until("three new keys' records", lambda: self.postgres.ask(
+            "SELECT count(*) FROM sealgate_content c JOIN sealgate_content_subjects s USING (subject, key) "
+            "WHERE subject IN (SELECT subject FROM sealgate_erased)") == "3")
 
     def random_kills(self):
         """one of three is killed again and again under load: every answer has a record, the budget holds"""

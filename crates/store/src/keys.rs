@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     anchor::FileAnchor,
-    content::ContentKeys,
+    content::{ContentKeys, KeysError, name_of},
     disk,
+    postgres::{PostgresKeyTable, Target},
     reader::{Database, Reader},
     signer::FastSigner,
     sqlite::SqliteKeyTable,
@@ -84,6 +85,15 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Instances wrap content keys under different keys.
+    #[error("{0} is not the content.key of the other instances of this ledger: copy theirs")]
+    OtherContentKey(PathBuf),
+    /// Two instances made keys of content for the same person.
+    #[error(
+        "{0} holds keys of content that differ from those in the database: texts of calls that this instance kept for itself \
+         would be lost. Move the file away to lose them"
+    )]
+    OwnContentKeys(PathBuf),
     /// The table of content keys is not as it must be.
     #[error(transparent)]
     Content(#[from] crate::content::KeysError),
@@ -237,25 +247,76 @@ impl DataDir {
     /// # Errors
     /// When key or table are not acceptable.
     pub fn content_keys(&self) -> Result<ContentKeys, KeyError> {
-        let (path, table) = (self.root.join(CONTENT_KEY), self.root.join(CONTENT_KEYS));
-        let there = |path: &Path| {
-            path.try_exists().map_err(|source| KeyError::Io {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        if !there(&path)? {
-            if there(&table)? {
+        let table = self.root.join(CONTENT_KEYS);
+        let key = self.content_key(self.there(&table)?)?;
+        Ok(ContentKeys::new(
+            Box::new(SqliteKeyTable::open(table)?),
+            key,
+        ))
+    }
+
+    /// The keys of content in the database that several instances share, wrapped under the key file of this directory, of
+    /// which every instance has a copy. A table of this directory alone is taken over and removed.
+    ///
+    /// # Errors
+    /// When key or tables are not acceptable; when other instances have another key file.
+    pub fn shared_content_keys(&self, target: &Target) -> Result<ContentKeys, KeyError> {
+        let own = self.root.join(CONTENT_KEYS);
+        let has_own = self.there(&own)?;
+        let key = self.content_key(has_own)?;
+        let check = name_of(&key).map_err(KeysError::from)?;
+        let mut shared = PostgresKeyTable::open(target, &check).map_err(|error| match error {
+            KeysError::Foreign => KeyError::OtherContentKey(self.root.join(CONTENT_KEY)),
+            error => error.into(),
+        })?;
+        if has_own {
+            let (subjects, hours) = SqliteKeyTable::open(&own)?.all()?;
+            let wanted = (subjects.len() + hours.len()) as u64;
+            // Where another instance has made a key for the same subject or hour meanwhile, ours would be lost.
+            if shared.take_over(&subjects, &hours)? != wanted {
+                return Err(KeyError::OwnContentKeys(own));
+            }
+            for suffix in ["", "-wal", "-shm"] {
+                let mut path = own.clone().into_os_string();
+                path.push(suffix);
+                match std::fs::remove_file(&path) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        let path = path.into();
+                        return Err(KeyError::Io { path, source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(ContentKeys::new(Box::new(shared), key))
+    }
+
+    /// Makes the key that wraps keys of content, so that copies of this directory have the same one. One that is there stays.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_content_key(&self) -> Result<(), KeyError> {
+        self.content_key(false).map(drop)
+    }
+
+    fn there(&self, path: &Path) -> Result<bool, KeyError> {
+        path.try_exists().map_err(|source| KeyError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// The key that wraps, made when there is none and none is needed yet.
+    fn content_key(&self, needed: bool) -> Result<Secret, KeyError> {
+        let path = self.root.join(CONTENT_KEY);
+        if !self.there(&path)? {
+            if needed {
                 return Err(KeyError::Missing(path));
             }
             disk::create_private(&path, random()?.as_slice())
                 .map_err(|source| KeyError::Io { path, source })?;
         }
-        let key = self.secret(CONTENT_KEY)?;
-        Ok(ContentKeys::new(
-            Box::new(SqliteKeyTable::open(table)?),
-            key,
-        ))
+        self.secret(CONTENT_KEY)
     }
 
     /// The keys that sealed before the present one, by the keyring.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use store::content::{ContentKeys, KeyPair, KeysError, SubjectId, hour_of};
 use tokio::sync::oneshot;
@@ -11,6 +12,9 @@ use crate::digest::DigestKey;
 
 /// Subjects whose keys are in memory at most; above it all are read again. About 2 KB each.
 const MOST: usize = 16_384;
+
+/// How long a key is believed to be in force where other processes destroy keys too.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Most keys made in one commit of the table.
 const BATCH: usize = 256;
@@ -39,25 +43,28 @@ enum Ask {
     Run(Job),
 }
 
-#[derive(Default)]
-pub(crate) struct Cache(Mutex<Known>);
+pub(crate) struct Cache {
+    known: Mutex<Known>,
+    /// How long what was read is believed; for the whole hour when absent.
+    believed: Option<Duration>,
+}
 
 #[derive(Default)]
 struct Known {
     hour: i64,
-    keys: HashMap<SubjectId, Arc<Keys>>,
+    keys: HashMap<SubjectId, (Instant, Arc<Keys>)>,
 }
 
 impl Cache {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, subject: &SubjectId, hour: i64) -> Option<Arc<Keys>> {
         let known = self.known();
-        (known.hour == hour)
-            .then(|| known.keys.get(subject).cloned())
-            .flatten()
+        let (read, keys) = known.keys.get(subject).filter(|_| known.hour == hour)?;
+        let stale = self.believed.is_some_and(|most| read.elapsed() > most);
+        (!stale).then(|| keys.clone())
     }
 
     fn put(&self, keys: &Arc<Keys>) {
@@ -66,7 +73,8 @@ impl Cache {
             known.keys.clear();
             known.hour = keys.pair.hour;
         }
-        known.keys.insert(keys.pair.subject, keys.clone());
+        let entry = (Instant::now(), keys.clone());
+        known.keys.insert(keys.pair.subject, entry);
     }
 
     /// Forgets a subject.
@@ -89,7 +97,10 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn start(keys: ContentKeys) -> std::io::Result<Self> {
         let (asks, queue) = channel();
-        let cache = Arc::new(Cache::default());
+        let cache = Arc::new(Cache {
+            known: Mutex::default(),
+            believed: keys.are_shared().then_some(BELIEVED),
+        });
         let seen = cache.clone();
         std::thread::Builder::new()
             .name("content-keys".into())

@@ -2,7 +2,8 @@
 //!
 //! The order makes it exact. (1) The marker changes: no script of the old state works any more. (2) Every process hands in
 //! what its calls hold, or has not heard from Redis for longer than [`SILENCE`] and admits nothing, not even what it has
-//! reserved already. (3) The database is read as of one moment: what was spent, what is open. (4) A call that was handed in
+//! reserved already; what is handed in later is not taken, and a call that nobody handed in goes no further unless its intent
+//! stands. (3) The database is read as of one moment: what was spent, what is open. (4) A call that was handed in
 //! and has its record is counted by its record; any other holds what it held. (5) Open calls that nobody handed in hold what
 //! their intents say. (6) The marker says ready.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use ledger::OpenIntent;
 use policy::MicroUsd;
 use policy::budget::{Ask, Book, Demand};
-use store::redis::Balance;
+use store::redis::{Balance, RedisError};
 
 use super::watch::LookError;
 use super::{Replicas, SILENCE, truth};
@@ -44,7 +45,7 @@ pub(super) async fn build(
         Ok(()) => {
             let ready = marker.replacen("build", "ready", 1);
             // While nobody else builds: what is not of this state is of none.
-            replicas.team.clean(&name).await?;
+            replicas.team.clean(&name, &marker).await?;
             if replicas.team.built(&marker, &ready).await? {
                 replicas.built.fetch_add(1, Ordering::Relaxed);
             }
@@ -64,7 +65,9 @@ async fn construct(
     name: &str,
     marker: &str,
 ) -> Result<(), LookError> {
-    replicas.hand_in(name).await?;
+    if !replicas.hand_in(name).await? {
+        return Err(RedisError::Epoch.into());
+    }
     tokio::time::sleep(SILENCE + MARGIN).await;
     let handed_in = replicas.team.handed_in(name).await?;
     let asked: HashSet<String> = handed_in.iter().map(|(id, ..)| id.clone()).collect();

@@ -8,6 +8,8 @@ mod ends;
 mod news;
 mod room;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod truth;
 mod watch;
 
@@ -85,6 +87,8 @@ pub(crate) struct Replicas {
 #[derive(Default)]
 struct Live {
     state: Option<Arc<str>>,
+    /// Whether nobody knows if what is held was taken over into the state.
+    unsure: bool,
     held: HashMap<String, Vec<u8>>,
 }
 
@@ -417,15 +421,22 @@ impl SharedHold {
         if !self.replicas.is_current() {
             return Err(Refused::Lost);
         }
-        if ticket.covers(demands, money) {
+if ticket.covers(demands, money) {
             return Ok(());
         }
+        let state = self.replicas.lock().state.clone();
         let book = self.replicas.book();
         match book.exchange(ticket, now, demands, money).await {
             Ok(()) => {
-                if let Some(packed) = self.replicas.lock().held.get_mut(&ticket.id) {
-                    packed.clone_from(&ticket.packed);
+                let mut live = self.replicas.lock();
+                // What was handed in while the reply was on its way is the old amount, or nothing.
+                if live.state != state {
+                    return Err(Refused::Lost);
                 }
+                let Some(packed) = live.held.get_mut(&ticket.id) else {
+                    return Err(Refused::Lost);
+                };
+                packed.clone_from(&ticket.packed);
                 Ok(())
             }
             Err(ReserveError::Exceeded(exceeded)) => {

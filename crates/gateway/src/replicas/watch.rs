@@ -155,37 +155,45 @@ async fn refill(app: &Arc<App>) -> Result<(), LookError> {
 
 impl Replicas {
     /// Works in the state `name`.
-    fn join(&self, name: &str, marker: &str) {
+    pub(super) fn join(&self, name: &str, marker: &str) {
         let mut live = self.lock();
         self.book().enter(name, marker);
-        if live.state.as_deref() == Some(name) {
+        if live.state.as_deref() == Some(name) && !live.unsure {
             return;
         }
         // Calls that were handed in stand in the new state. A process that missed it holds nothing there: what its calls
         // cost is counted by their intents.
-        if live.state.is_some() {
-            live.held.clear();
-        }
+        live.held.clear();
         live.state = Some(Arc::from(name));
+        live.unsure = false;
     }
 
     /// Works in no state.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.pause();
         self.book().leave();
     }
 
-    /// Hands in what calls hold, for the state that is built. From here on they stand in that one.
-    pub(super) async fn hand_in(&self, name: &str) -> Result<(), RedisError> {
+    /// Hands in what calls hold, for the state that is built. From here on they stand in that one, or nowhere: what was not
+    /// taken, because it comes too late, is held no longer, and a call that was not sent yet is refused.
+    pub(super) async fn hand_in(&self, name: &str) -> Result<bool, RedisError> {
         let held: Vec<_> = {
             let mut live = self.lock();
             live.state = Some(Arc::from(name));
+            // Until Redis says that it has them: a reply that never comes says nothing.
+            live.unsure = true;
             // Whatever the old state lacked is read from the database after this.
             self.spoiled.store(false, Ordering::Release);
             let held = live.held.iter();
             held.map(|(id, packed)| (id.clone(), packed.clone()))
                 .collect()
         };
-        self.team.hand_in(name, &held).await
+        let taken = self.team.hand_in(name, &held).await?;
+        let mut live = self.lock();
+        if !taken {
+            live.held.clear();
+        }
+        live.unsure = false;
+        Ok(taken)
     }
 }

@@ -80,6 +80,7 @@ pub fn create(
     let data = DataDir::create(dir)?;
     if let Some(target) = database {
         data.note_remote(target.place())?;
+        data.make_content_key()?;
     }
     let options = Options {
         clock,
@@ -190,7 +191,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         ledger,
         recovery,
         digest_key: *data.digest_key()?,
-        content: content(&data, &reader)?,
+        content: content(&data, config.database.as_ref(), &reader)?,
         identity: Seed {
             rows: reader.entities()?,
             database: Some(database),
@@ -200,8 +201,15 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
 }
 
 /// The keys of content, without those that a crash kept an erasure or a run of retention from destroying.
-fn content(data: &DataDir, reader: &Reader) -> Result<crate::content::Seed, DataError> {
-    let mut keys = data.content_keys()?;
+fn content(
+    data: &DataDir,
+    database: Option<&Target>,
+    reader: &Reader,
+) -> Result<crate::content::Seed, DataError> {
+    let mut keys = match database {
+        Some(target) => data.shared_content_keys(target)?,
+        None => data.content_keys()?,
+    };
     let mut retention = reader.retention()?;
     let unfinished = KeyError::from;
     for (subject, key) in reader.erased()? {

@@ -32,7 +32,8 @@ pub enum KeysError {
 /// Where wrapped keys are kept. Each call is one durable transaction.
 ///
 /// Contract for implementers: `obtain` never replaces a key that is there, whoever else makes one at the same time; after
-/// `destroy_*` the bytes of the key are in no file of the table once `scrub` has answered true.
+/// `destroy_*` the bytes of the key are in no file of the table once `scrub` has answered true. A table on a database server
+/// cannot speak for the server's log, its standbys and its backups.
 pub trait KeyTable: Send + std::fmt::Debug {
     /// The keys in force of these subjects and this hour, in their order: the stored ones, else the given ones, stored now.
     ///
@@ -74,6 +75,10 @@ pub trait KeyTable: Send + std::fmt::Debug {
     /// # Errors
     /// When a file cannot be written.
     fn scrub(&mut self) -> Result<bool, KeysError>;
+    /// Whether other processes make and destroy keys of this table too, so that what was read is not known for long.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// The opened key of a subject.
@@ -115,6 +120,14 @@ impl KeyPair {
     pub fn derive(&self, purpose: &[u8]) -> Result<Secret, CipherError> {
         derive(self.subject_key.as_slice(), &[purpose])
     }
+}
+
+/// A name of a key that wraps, from which nothing about the key follows.
+pub(crate) fn name_of(key: &Secret) -> Result<[u8; 32], CipherError> {
+    Ok(*derive(
+        key.as_slice(),
+        &[b"sealgate name of a wrapping key 1"],
+    )?)
 }
 
 /// A table of keys with the key that wraps them.
@@ -204,6 +217,12 @@ impl ContentKeys {
     /// [`KeysError`].
     pub fn oldest_hour(&mut self) -> Result<Option<i64>, KeysError> {
         self.table.oldest_hour()
+    }
+
+    /// Whether other processes destroy keys too, so that none may be remembered for long.
+    #[must_use]
+    pub fn are_shared(&self) -> bool {
+        self.table.is_shared()
     }
 
     /// Destroys a subject's key of this name; false when it is gone already.

@@ -9,6 +9,7 @@ mod notes;
 use capsule::{Hash, Id};
 
 pub use cipher::{CipherError, open, seal};
+pub(crate) use keys::name_of;
 pub use keys::{ContentKeys, KeyPair, KeyTable, KeysError, StoredKey, SubjectKey};
 pub use memory::MemoryTable;
 pub use notes::{Erasure, NotANote, Retention};

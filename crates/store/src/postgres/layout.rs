@@ -11,11 +11,12 @@ use super::{
 
 /// Steps in order, each with the oldest layout whose program works with its result. A step is never changed once it is
 /// released: what follows is a step of its own.
-const STEPS: [(&str, i32); 4] = [
+const STEPS: [(&str, i32); 5] = [
     (include_str!("migrations/0001_ledger.sql"), 1),
     (include_str!("migrations/0002_identity.sql"), 1),
     (include_str!("migrations/0003_views.sql"), 1),
     (include_str!("migrations/0004_content.sql"), 1),
+    (include_str!("migrations/0005_content_keys.sql"), 1),
 ];
 /// The newest layout.
 pub(super) const LAYOUT: i32 = STEPS.len() as i32;

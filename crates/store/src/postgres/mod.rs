@@ -3,6 +3,7 @@
 
 mod batch;
 mod content;
+mod content_keys;
 mod entities;
 mod error;
 mod journal;
@@ -21,6 +22,7 @@ use capsule::Id;
 use ledger::journal::{Chain, Head, JournalError};
 
 use batch::{Batch, Statements};
+pub use content_keys::PostgresKeyTable;
 pub use error::OpenError;
 use link::{Backend, Link, Use};
 pub use shared::SharedTable;

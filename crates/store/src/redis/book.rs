@@ -212,7 +212,8 @@ impl SharedBook {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// Works in the state `name` from now on. `marker` is what the key of the epoch holds while it may be used.
+    /// Works in the state `name` from now on. `marker` is what the key of the epoch holds while it may be used; what stands
+    /// after its second colon is the Redis process that alone is asked.
     pub fn enter(&self, name: &str, marker: &str) {
         let prefix = self.key(&format!("{name}:"));
         let state = State {
@@ -604,8 +605,10 @@ impl SharedBook {
         });
         args.0.extend(words.0);
         let epoch = self.key("epoch");
+        // A Redis that was restarted from an old copy of itself holds the same marker: the name of the process tells.
+        let run = state.marker.splitn(3, ':').nth(2);
         let reply = script
-            .run(&self.link, &[&epoch, &state.sequence], &args.0)
+            .run_at(&self.link, run, &[&epoch, &state.sequence], &args.0)
             .await?;
         if let Some(sequence) = reply.list().get(1).and_then(Reply::whole) {
             // A reply that was on its way while the state changed says nothing about the new one.

@@ -36,6 +36,8 @@ type Answer = Result<Vec<Reply>, RedisError>;
 
 struct Job {
     commands: Vec<Command>,
+    /// The only process that may see them; any when absent.
+    run: Option<String>,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -127,7 +129,24 @@ impl Link {
         commands: Vec<Command>,
         within: Duration,
     ) -> Result<Vec<Reply>, RedisError> {
-        let answer = self.post(commands);
+        self.wait(self.post(commands, None), within).await
+    }
+
+    /// As [`Link::send`], to the Redis process `run` and to no other one: commands that belong to what that process holds
+    /// must not reach one that took its place, however the connection came back.
+    ///
+    /// # Errors
+    /// As [`Link::send`]; [`RedisError::Epoch`] when another process answers there.
+    pub async fn send_to(
+        &self,
+        run: &str,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, RedisError> {
+        let answer = self.post(commands, Some(run.to_owned()));
+        self.wait(answer, self.timeout).await
+    }
+
+    async fn wait(&self, answer: oneshot::Receiver<Answer>, within: Duration) -> Answer {
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(RedisError::Protocol("the connection was given up")),
@@ -136,11 +155,15 @@ impl Link {
     }
 
     /// Puts commands on their way; they go out in the order of these calls.
-    fn post(&self, commands: Vec<Command>) -> oneshot::Receiver<Answer> {
+    fn post(&self, commands: Vec<Command>, run: Option<String>) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
         self.trips.fetch_add(1, Ordering::Relaxed);
         // A driver that has ended drops the job, and with it the sender of the answer.
-        drop(self.jobs.send(Job { commands, reply }));
+        drop(self.jobs.send(Job {
+            commands,
+            run,
+            reply,
+        }));
         answer
     }
 
@@ -184,8 +207,9 @@ impl Driver {
                 Ok(Ok((pipe, run))) => {
                     wait = BACKOFF.0;
                     connection += 1;
-                    self.tell.send_replace(Seen { connection, run });
-                    match self.converse(pipe).await {
+                    let seen = Seen { connection, run };
+                    self.tell.send_replace(seen.clone());
+                    match self.converse(pipe, &seen.run).await {
                         Some(error) => error,
                         None => return,
                     }
@@ -219,7 +243,7 @@ impl Driver {
     }
 
     /// Carries commands and replies until the connection ends; `None` when nobody can send any more.
-    async fn converse(&mut self, mut pipe: Box<dyn Pipe>) -> Option<RedisError> {
+    async fn converse(&mut self, mut pipe: Box<dyn Pipe>, run: &str) -> Option<RedisError> {
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
         let (mut input, mut output) = (Vec::with_capacity(16 * 1024), Vec::new());
         let mut tick = tokio::time::interval(TICK);
@@ -229,9 +253,12 @@ impl Driver {
                 job = self.queue.recv() => {
                     let job = job?;
                     output.clear();
-                    enqueue(job, &mut output, &mut waiting);
+                    enqueue(job, run, &mut output, &mut waiting);
                     while let Ok(job) = self.queue.try_recv() {
-                        enqueue(job, &mut output, &mut waiting);
+                        enqueue(job, run, &mut output, &mut waiting);
+                    }
+                    if output.is_empty() {
+                        continue;
                     }
                     match tokio::time::timeout(self.patience, pipe.write_all(&output)).await {
                         Ok(Ok(())) => {}
@@ -270,7 +297,11 @@ fn unreachable(settings: &Settings, reason: &str) -> RedisError {
     }
 }
 
-fn enqueue(job: Job, output: &mut Vec<u8>, waiting: &mut VecDeque<Waiting>) {
+fn enqueue(job: Job, run: &str, output: &mut Vec<u8>, waiting: &mut VecDeque<Waiting>) {
+    if job.run.is_some_and(|only| only != run) {
+        drop(job.reply.send(Err(RedisError::Epoch)));
+        return;
+    }
     for command in &job.commands {
         command.write(output);
     }

@@ -44,11 +44,26 @@ impl Script {
         keys: &[&str],
         args: &[Vec<u8>],
     ) -> Result<Reply, RedisError> {
-        let first = one(link.send(vec![self.by_digest(keys, args)]).await?);
+        self.run_at(link, None, keys, args).await
+    }
+
+    /// As [`Script::run`], at the Redis process `run` only.
+    pub(super) async fn run_at(
+        &self,
+        link: &Link,
+        run: Option<&str>,
+        keys: &[&str],
+        args: &[Vec<u8>],
+    ) -> Result<Reply, RedisError> {
+        let send = async |command| match run {
+            Some(run) => one(link.send_to(run, vec![command]).await?),
+            None => one(link.send(vec![command]).await?),
+        };
+        let first = send(self.by_digest(keys, args)).await;
         match first {
             Err(RedisError::Fault(text)) if text.starts_with("NOSCRIPT") => {
                 let whole = with(Command::new("EVAL").arg(self.source), keys, args);
-                one(link.send(vec![whole]).await?)
+                send(whole).await
             }
             other => other,
         }

@@ -17,6 +17,9 @@ use super::wire::{Command, Reply};
 static BEAT: Script = Script::new(include_str!("scripts/beat.lua"));
 static LEAD: Script = Script::new(include_str!("scripts/lead.lua"));
 static SWAP: Script = Script::new(include_str!("scripts/swap.lua"));
+static HAND_IN: Script = Script::new(include_str!("scripts/hand_in.lua"));
+static HANDED_IN: Script = Script::new(include_str!("scripts/handed_in.lua"));
+static CLEAN: Script = Script::new(include_str!("scripts/clean.lua"));
 
 /// Messages that the feed keeps; far more than arrive while somebody looks away for a second.
 const KEPT: i64 = 10_000;
@@ -226,23 +229,34 @@ impl Team {
         Ok(done.whole() == Some(1))
     }
 
-    /// Hands in what this process holds, for the state that is built.
+    /// Hands in what this process holds, for the state that is built. False when it comes too late: what was handed in is
+    /// read already, or another state is built by now.
     ///
     /// # Errors
-    /// [`RedisError`].
-    pub async fn hand_in(&self, name: &str, held: &[(String, Vec<u8>)]) -> Result<(), RedisError> {
-        let key = self.book.key(&format!("{name}:in"));
+    /// [`RedisError`]; nobody knows then what of it was taken.
+    pub async fn hand_in(
+        &self,
+        name: &str,
+        held: &[(String, Vec<u8>)],
+    ) -> Result<bool, RedisError> {
+        let (epoch, key) = (self.book.key("epoch"), self.book.key(&format!("{name}:in")));
         for piece in held.chunks(500) {
-            let mut set = Command::new("HSET").arg(&key);
+            let mut args = vec![format!("build:{name}:").into_bytes()];
             for (id, packed) in piece {
-                set = set.arg(format!("{id} {}", self.me())).arg(packed);
+                args.push(format!("{id} {}", self.me()).into_bytes());
+                args.push(packed.clone());
             }
-            self.book.link().one(set).await?;
+            let taken = HAND_IN
+                .run(self.book.link(), &[&epoch, &key], &args)
+                .await?;
+            if taken.whole() != Some(1) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// What was handed in for a state: id, instance, what is held.
+    /// What was handed in for a state: id, instance, what is held. Nothing is taken any more afterwards.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -251,11 +265,7 @@ impl Team {
         name: &str,
     ) -> Result<Vec<(String, String, Vec<u8>)>, RedisError> {
         let key = self.book.key(&format!("{name}:in"));
-        let all = self
-            .book
-            .link()
-            .one(Command::new("HGETALL").arg(key))
-            .await?;
+        let all = HANDED_IN.run(self.book.link(), &[&key], &[]).await?;
         let held = all
             .list()
             .as_chunks::<2>()
@@ -299,11 +309,13 @@ impl Team {
         Ok(self.book.link().one(card).await?.whole().unwrap_or(0))
     }
 
-    /// Removes what is left of other states than the named one.
+    /// Removes what is left of other states than the named one, while `marker` stands: a state that somebody else has begun
+    /// to build meanwhile is left alone.
     ///
     /// # Errors
-    /// [`RedisError`].
-    pub async fn clean(&self, name: &str) -> Result<(), RedisError> {
+    /// [`RedisError`]; [`RedisError::Epoch`] when the marker is another one.
+    pub async fn clean(&self, name: &str, marker: &str) -> Result<(), RedisError> {
+        let epoch = self.book.key("epoch");
         let keep = self.book.key(&format!("{name}:"));
         let fixed = ["epoch", "instances", "feed", "lead"].map(|name| self.book.key(name));
         let mut cursor = "0".to_owned();
@@ -320,14 +332,15 @@ impl Team {
                 .iter()
                 .filter_map(Reply::text)
                 .filter(|key| !key.starts_with(&keep) && !fixed.contains(key));
-            let mut unlink = Command::new("UNLINK");
-            let mut any = false;
-            for key in old {
-                unlink = unlink.arg(key);
-                any = true;
-            }
-            if any {
-                self.book.link().one(unlink).await?;
+            let mut doomed = vec![epoch.clone()];
+            doomed.extend(old);
+            if doomed.len() > 1 {
+                let doomed: Vec<&str> = doomed.iter().map(String::as_str).collect();
+                let marker = [marker.as_bytes().to_vec()];
+                let done = CLEAN.run(self.book.link(), &doomed, &marker).await?;
+                if done.whole() != Some(1) {
+                    return Err(RedisError::Epoch);
+                }
             }
             cursor = reply
                 .list()

@@ -83,6 +83,34 @@ impl SqliteKeyTable {
         Ok(Ok(()))
     }
 
+    /// Every key that is there, with the time when those of subjects were made.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    #[expect(clippy::type_complexity, reason = "two lists of rows")]
+    pub fn all(
+        &self,
+    ) -> Result<(Vec<(SubjectId, StoredKey, i64)>, Vec<(i64, StoredKey)>), KeysError> {
+        let rows = || {
+            let mut statement = self
+                .connection
+                .prepare("SELECT key, wrapped, subject, made_at FROM subjects")?;
+            let subjects = statement
+                .query_map([], |row| {
+                    Ok((SubjectId(row.get(2)?), read(row)?, row.get(3)?))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut statement = self
+                .connection
+                .prepare("SELECT key, wrapped, hour FROM hours")?;
+            let hours = statement
+                .query_map([], |row| Ok((row.get(2)?, read(row)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok((subjects, hours))
+        };
+        rows().map_err(|error: rusqlite::Error| table(error))
+    }
+
     fn find_subject(&self, subject: &SubjectId) -> rusqlite::Result<Option<StoredKey>> {
         let sql = "SELECT key, wrapped FROM subjects WHERE subject = ?1";
         self.connection

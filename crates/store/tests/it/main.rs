@@ -11,6 +11,7 @@
 )]
 
 mod content;
+mod content_on_postgres;
 mod faulty;
 mod files;
 mod full;

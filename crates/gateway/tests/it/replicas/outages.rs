@@ -38,16 +38,17 @@ async fn dur_09_a_stopped_redis_refuses_in_time_and_comes_back() {
     all.stop().await;
 }
 
-/// Calls until there is no room for one more; the end of the last call may be counted a moment after its answer.
+/// Calls until there is no room for one more although nothing is reserved: the end of a call is counted after its answer, and
+/// how long after depends on the machine.
 async fn spend_all(all: &Several, key: &str) -> usize {
-    let (mut spent, mut refused) = (0, 0);
-    while refused < 5 {
-        match all.chat(spent, key, "echo").await.status {
-            200 => (spent, refused) = (spent + 1, 0),
-            _ => {
-                refused += 1;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+    let (mut spent, began) = (0, Instant::now());
+    loop {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        let answer = all.chat(spent, key, "echo").await;
+        match answer.status {
+            200 => spent += 1,
+            422 if answer.text().contains("in flight: 0.000000") => break,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
         assert!(spent < 200);
     }
@@ -64,7 +65,7 @@ async fn bud_05_a_redis_that_restarts_empty_gives_nothing_away() {
     all.redis.restart();
     let began = Instant::now();
     let mut statuses = Vec::new();
-    while began.elapsed() < Duration::from_secs(6) {
+    while began.elapsed() < Duration::from_secs(60) {
         let status = all.chat(statuses.len(), &key, "echo").await.status;
         statuses.push(status);
         // Both have found the new Redis.

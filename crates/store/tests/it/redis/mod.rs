@@ -3,3 +3,4 @@
 mod link;
 mod same;
 pub(crate) mod server;
+mod team;
