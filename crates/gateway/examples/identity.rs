@@ -16,10 +16,9 @@ async fn main() -> Result<(), Failure> {
         ["load", dir] => {
             let loaded = figures::load(Path::new(dir))?;
             println!(
-                "{} keys: rows read in {:.0} ms, tables filled in {:.0} ms, {:.1} MB",
+                "{} keys: read, checked and in the tables in {:.0} ms, {:.1} MB",
                 loaded.keys,
-                loaded.read.as_secs_f64() * 1e3,
-                loaded.fill.as_secs_f64() * 1e3,
+                loaded.took.as_secs_f64() * 1e3,
                 loaded.bytes as f64 / 1e6
             );
         }

@@ -108,17 +108,33 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn entities(&self) -> Result<Vec<EntityRow>, ReadError> {
+        let mut all = Vec::new();
+        self.entities_in(1_000, &mut |rows| all.extend(rows))?;
+        Ok(all)
+    }
+
+    /// Every entity, so many at a time.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn entities_in(
+        &self,
+        most: usize,
+        each: &mut dyn FnMut(Vec<EntityRow>),
+    ) -> Result<(), ReadError> {
         if let Some(reader) = self.postgres() {
-            return reader.entities();
+            return reader.entities_in(most, each);
         }
         if !self.has_identity()? {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let sql = "SELECT kind, tenant, id, version, doc, mac FROM sealgate_entities";
         let mut statement = self.connection()?.prepare(sql)?;
-        let rows = statement.query_map([], |row| {
+        let mut rows = statement.query([])?;
+        let mut some = Vec::with_capacity(most.min(10_000));
+        while let Some(row) = rows.next()? {
             let version: i64 = row.get(3)?;
-            Ok(EntityRow {
+            some.push(EntityRow {
                 kind: row.get(0)?,
                 tenant: row.get(1)?,
                 id: row.get(2)?,
@@ -126,9 +142,15 @@ impl Reader {
                 doc: row.get(4)?,
                 mac: row.get(5)?,
                 deleted: false,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            });
+            if some.len() >= most {
+                each(std::mem::replace(&mut some, Vec::with_capacity(most)));
+            }
+        }
+        if !some.is_empty() {
+            each(some);
+        }
+        Ok(())
     }
 
     /// Calls `each` with every record of a type, oldest first.

@@ -29,10 +29,8 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub struct Loaded {
     /// Keys in force afterwards.
     pub keys: usize,
-    /// Reading the rows from the store.
-    pub read: Duration,
-    /// Checking them and filling the tables.
-    pub fill: Duration,
+    /// Reading the rows, checking them and filling the tables.
+    pub took: Duration,
     /// Growth of the resident set, bytes.
     pub bytes: u64,
 }
@@ -77,9 +75,9 @@ fn key(app: &App, number: u32) -> Entity {
         alias: Some(format!("service-{number}").into()),
         team: Some(format!("team-{}", number % 100).into()),
         user: Some(format!("user-{}@example.com", number % 1_000).into()),
-        models: vec!["m".into(), "gpt-4o".into()],
+        models: vec!["m".into(), "gpt-4o".into()].into(),
         metadata: Some("{\"environment\":\"production\",\"app\":\"chat-widget\"}".into()),
-        caps: Some(Box::new(Caps {
+        caps: Some(Arc::new(Caps {
             max_budget: Some(MicroUsd::new(100_000_000)),
             rpm_limit: Some(1_000_000_000),
             tpm_limit: Some(1_000_000_000_000),
@@ -103,7 +101,7 @@ fn team(number: u32) -> Entity {
     Entity {
         kind: Kind::Team,
         id: format!("team-{number}").into(),
-        caps: Some(Box::new(Caps {
+        caps: Some(Arc::new(Caps {
             max_budget: Some(MicroUsd::new(1_000_000_000_000)),
             rpm_limit: Some(1_000_000_000),
             ..Caps::default()
@@ -161,27 +159,19 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
     let digests = DigestKey::new(&digest_key);
     let before = resident()?;
     let began = Instant::now();
-    let rows = store::reader::Reader::open(keys.database())?.entities()?;
-    let read = began.elapsed();
-    let began = Instant::now();
     let seed = super::Seed {
-        rows,
+        rows: None,
         database: Some(keys.database().into()),
         roll: Some(dir.join("entities")),
     };
     let identity = Identity::new(seed, &digest_key, &digests, &config, 0, None)?;
-    let fill = began.elapsed();
+    let took = began.elapsed();
     let bytes = resident()?.saturating_sub(before);
     if identity.damaged > 0 {
         return Err(format!("{} rows are damaged", identity.damaged).into());
     }
     let keys = identity.directory.read().all(Kind::Key).count();
-    Ok(Loaded {
-        keys,
-        read,
-        fill,
-        bytes,
-    })
+    Ok(Loaded { keys, took, bytes })
 }
 
 /// CPU time of authentication, limits, reservation and settling of one call by a known key, of `calls` calls over all keys.

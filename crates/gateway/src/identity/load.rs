@@ -1,11 +1,12 @@
 //! From the store's rows to the tables of a running gateway.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::MicroUsd;
 use policy::budget::Book;
-use policy::identity::{Claim, Directory, Entity, Kind, Past, Tables};
+use policy::identity::{Claim, Directory, Entity, Kind, Past, Sharer, Tables};
 use store::change::EntityRow;
 use store::identity::Spent;
 use store::reader::{Database, ReadError, Reader};
@@ -15,64 +16,132 @@ use super::secret::Secrets;
 use crate::config::Config;
 use crate::digest::{DigestKey, Purpose};
 
-/// Fewer rows are read on the thread that asks.
-const WORTH_A_THREAD: usize = 2_000;
+/// Rows that are handed to a thread at once, and read from the store between.
+pub(super) const CHUNK: usize = 1_000;
 
-/// The entities of the rows, and how many of them are not as they were sealed. Those are kept, marked: they refuse calls.
-pub(super) fn rows(stored: &[EntityRow], secrets: &Secrets) -> (Vec<Arc<Entity>>, usize) {
-    let rows = on_all_cores(stored, |row| Some(entity(row, secrets)));
-    let damaged = rows.iter().filter(|row| row.damaged).count();
-    (rows, damaged)
+/// Entities as they were read.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) rows: Vec<Arc<Entity>>,
+    /// How many of them are not as they were sealed. They are kept, marked: they refuse calls.
+    pub(super) damaged: usize,
+    pub(super) roll: Totals,
 }
 
-/// The same at a start, with what the roll found: rows that are not as they were sealed last, and rows that are gone.
-pub(super) fn checked(
-    stored: &[EntityRow],
+/// What the rows are together, for their roll.
+#[derive(Default)]
+pub(super) struct Totals {
+    /// The sum over all entities.
+    pub(super) sum: [u8; 32],
+    /// Whether there is any entity.
+    pub(super) any: bool,
+    /// The row of the roll itself.
+    pub(super) row: Option<EntityRow>,
+}
+
+/// The entities of a few rows.
+pub(super) fn rows(stored: &[EntityRow], secrets: &Secrets) -> Vec<Arc<Entity>> {
+    stored
+        .iter()
+        .map(|row| Arc::new(entity(row, secrets)))
+        .collect()
+}
+
+/// Takes in every entity that `read` gives: one thread reads rows, as many as there are cores check their MACs and documents, since
+/// that costs most, and no row stays in memory beside its entity. `key` is that of the roll, where there is one.
+pub(super) fn all(
     secrets: &Secrets,
     digests: &DigestKey,
-    found: Found,
-) -> (Vec<Arc<Entity>>, usize) {
-    let Found { wrong, missing } = found;
-    let mut out: Vec<Arc<Entity>> = missing.into_iter().map(Arc::new).collect();
-    let gone = out.len();
-    out.extend(on_all_cores(stored, |row| {
-        super::kind_of(&row.kind)?;
-        let mut entity = entity(row, secrets);
-        if !wrong.is_empty() {
-            let label = roll::label(digests, &row.kind, &row.tenant, &row.id);
-            entity.damaged |= wrong.contains(&(row.kind.clone(), label));
+    key: Option<&[u8; 32]>,
+    read: impl FnOnce(&mut dyn FnMut(Vec<EntityRow>)) -> Result<(), ReadError>,
+) -> Result<Loaded, ReadError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (give, take) = sync_channel::<Vec<EntityRow>>(cores * 2);
+    let take = Mutex::new(take);
+    let next = || take.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    std::thread::scope(|scope| {
+        let work = || {
+            let (mut loaded, mut sharer) = (Loaded::default(), Sharer::default());
+            while let Ok(rows) = next() {
+                for row in rows {
+                    loaded.take(row, secrets, digests, key, &mut sharer);
+                }
+            }
+            loaded
+        };
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let read = read(&mut |rows| {
+            // Nobody takes rows any more only when all threads have ended, which is seen below.
+            drop(give.send(rows));
+        });
+        drop(give);
+        let mut all = Loaded::default();
+        for worker in workers {
+            match worker.join() {
+                Ok(some) => all.add(some),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
-        Some(entity)
-    }));
-    let damaged = out.iter().skip(gone).filter(|row| row.damaged).count();
-    (out, gone + damaged)
+        read.map(|()| all)
+    })
 }
 
-/// Reads rows in their order; many of them on every core, since each costs a MAC and a JSON document.
-fn on_all_cores(
-    stored: &[EntityRow],
-    read: impl Fn(&EntityRow) -> Option<Entity> + Sync,
-) -> Vec<Arc<Entity>> {
-    let read_all = |rows: &[EntityRow]| -> Vec<Arc<Entity>> {
-        rows.iter()
-            .filter_map(|row| read(row).map(Arc::new))
-            .collect()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = stored.len().div_ceil(cores).max(WORTH_A_THREAD);
-    let mut shares = stored.chunks(share);
-    let first = shares.next().unwrap_or_default();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|rows| (rows, scope.spawn(|| read_all(rows))))
-            .collect();
-        let mut out = read_all(first);
-        for (rows, thread) in others {
-            // A thread that ended early would have panicked; its rows are then read here, where that is seen.
-            out.extend(thread.join().unwrap_or_else(|_| read_all(rows)));
+impl Loaded {
+    fn take(
+        &mut self,
+        row: EntityRow,
+        secrets: &Secrets,
+        digests: &DigestKey,
+        key: Option<&[u8; 32]>,
+        sharer: &mut Sharer,
+    ) {
+        if row.kind == roll::KIND {
+            self.roll.row = Some(row);
+            return;
         }
-        out
-    })
+        self.roll.any = true;
+        if let Some(key) = key {
+            let label = roll::label(digests, &row.kind, &row.tenant, &row.id);
+            roll::add(key, &mut self.roll.sum, &row.kind, &label, row.version);
+        }
+        if super::kind_of(&row.kind).is_none() {
+            return;
+        }
+        let mut entity = entity(&row, secrets);
+        sharer.share(&mut entity);
+        self.damaged += usize::from(entity.damaged);
+        self.rows.push(Arc::new(entity));
+    }
+
+    fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.damaged += other.damaged;
+        self.roll.any |= other.roll.any;
+        self.roll.row = self.roll.row.take().or(other.roll.row);
+        for (to, from) in self.roll.sum.iter_mut().zip(other.roll.sum) {
+            *to ^= from;
+        }
+    }
+
+    /// Marks what the roll found: rows that are not as they were sealed last, and rows that are gone.
+    pub(super) fn mark(&mut self, digests: &DigestKey, found: Found) {
+        let Found { wrong, missing } = found;
+        if !wrong.is_empty() {
+            for row in &mut self.rows {
+                let kind = row.kind.as_str();
+                let name = (
+                    kind.to_owned(),
+                    roll::label(digests, kind, &row.tenant, &row.id),
+                );
+                if !row.damaged && wrong.contains(&name) {
+                    Arc::make_mut(row).damaged = true;
+                    self.damaged += 1;
+                }
+            }
+        }
+        self.damaged += missing.len();
+        self.rows.extend(missing.into_iter().map(Arc::new));
+    }
 }
 
 fn entity(row: &EntityRow, secrets: &Secrets) -> Entity {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use policy::budget::{Ask, Book, Caps, Exceeded, Measure, Object, ObjectKind, Shelf};
 use policy::identity::{Claim, Directory, Entity, Kind, Principal};
 use store::change::EntityRow;
-use store::reader::Database;
+use store::reader::{Database, Reader};
 use tokio::sync::watch;
 
 pub(crate) use change::{Action, ChangeError, Edited, Editor};
@@ -29,11 +29,11 @@ use crate::replicas::Replicas;
 /// What a store had of identity when the gateway started. The default is a store without any.
 #[derive(Default)]
 pub struct Seed {
-    /// Entities as they were read.
-    pub rows: Vec<EntityRow>,
+    /// Entities that were read already; else they are read from the database.
+    pub rows: Option<Vec<EntityRow>>,
     /// The file that holds the newest state of the roll of entities; without it there is no roll.
     pub roll: Option<PathBuf>,
-    /// The database, for the audit log and rows of spend; `None` for a ledger in memory.
+    /// The database with entities, audit log and rows of spend; `None` for a ledger in memory.
     pub database: Option<Database>,
 }
 
@@ -81,10 +81,22 @@ impl Identity {
         let database = seed.database.as_ref();
         // Several processes change rows in no common order; each would find the others' changes missing.
         let at = seed.roll.filter(|_| replicas.is_none());
-        let (roll, found) = Roll::check(&seed.rows, &secrets, digests, at, database)?;
-        let (rows, damaged) = load::checked(&seed.rows, &secrets, digests, found);
+        let roll_key = at.is_some().then(|| secrets.roll_key());
+        let given = seed.rows.as_deref();
+        let mut loaded = load::all(&secrets, digests, roll_key.as_ref(), |each| {
+            match (given, database) {
+                (Some(rows), _) => each(rows.to_vec()),
+                (None, Some(database)) => Reader::at(database)?.entities_in(load::CHUNK, each)?,
+                (None, None) => {}
+            }
+            Ok(())
+        })?;
+        let totals = std::mem::take(&mut loaded.roll);
+        let (roll, found) = Roll::check(totals, &secrets, digests, at, database, given)?;
+        loaded.mark(digests, found);
+        let damaged = loaded.damaged;
         let directory = Directory::default();
-        directory.apply(rows.into_iter().map(|row| (row, false)));
+        directory.replace(loaded.rows);
         let mut book = Book::new(config.budgets.rules.clone());
         load::book(
             &mut book,

@@ -15,7 +15,7 @@ use crate::digest::DigestKey;
 impl Identity {
     /// Takes over rows that another process has committed, unless newer ones are here, and wakes open streams.
     pub(crate) fn take_over(&self, stored: &[EntityRow]) {
-        let (rows, _) = load::rows(stored, &self.secrets);
+        let rows = load::rows(stored, &self.secrets);
         let newer: Vec<_> = {
             let tables = self.directory.read();
             rows.into_iter()
@@ -31,13 +31,21 @@ impl Identity {
         self.wake();
     }
 
-    /// Reads every entity from the database again, and wakes open streams. Blocks.
-    pub(crate) fn read_again(&self) -> Result<(), ReadError> {
+    /// Reads every entity from the database again, and wakes open streams. Blocks, also while this process changes one: what
+    /// was read before a change must not replace what it left.
+    pub(crate) fn read_again(&self, digests: &DigestKey) -> Result<(), ReadError> {
         let Some(replicas) = &self.replicas else {
             return Ok(());
         };
-        let stored = replicas.entities()?;
-        let (rows, _) = load::rows(&stored, &self.secrets);
+        let _alone = self.editing.blocking_lock();
+        let mut rows = Vec::new();
+        replicas.truth().read(&mut |reader| {
+            let all = load::all(&self.secrets, digests, None, |each| {
+                reader.entities_in(load::CHUNK, each)
+            })?;
+            rows.extend(all.rows);
+            Ok(())
+        })?;
         self.directory.replace(rows);
         self.wake();
         Ok(())

@@ -18,11 +18,12 @@ use store::anchor::FileAnchor;
 use store::change::EntityRow;
 use store::reader::{ReadError, Reader};
 
+use super::load::Totals;
 use super::secret::{Secrets, hex};
 use crate::digest::{DigestKey, Purpose};
 
 /// Kind of the row that holds the roll.
-const KIND: &str = "roll";
+pub(super) const KIND: &str = "roll";
 
 /// An entity as sealed records name it: kind, and id or the digest of the id.
 type Name = (String, String);
@@ -69,14 +70,15 @@ pub(super) struct Found {
 }
 
 impl Roll {
-    /// Compares the rows with the roll, and with the sealed records where that differs. `at` is the file of the newest state;
+    /// Compares what the rows are together with the roll, and the rows with the sealed records where that differs. `at` is the file of the newest state;
     /// without it there is no roll (a ledger in memory).
     pub(super) fn check(
-        rows: &[EntityRow],
+        totals: Totals,
         secrets: &Secrets,
         digests: &DigestKey,
         at: Option<PathBuf>,
         database: Option<&store::reader::Database>,
+        given: Option<&[EntityRow]>,
     ) -> Result<(Self, Found), ReadError> {
         let mut roll = Self {
             key: secrets.roll_key(),
@@ -86,25 +88,20 @@ impl Roll {
         let Some(database) = database.filter(|_| roll.anchor.is_some()) else {
             return Ok((roll, Found::default()));
         };
-        let mut sum = [0; 32];
-        let entities = || rows.iter().filter(|row| row.kind != KIND);
-        for row in entities() {
-            let label = label(digests, &row.kind, &row.tenant, &row.id);
-            roll.add(&mut sum, &row.kind, &label, row.version);
-        }
-        let row = rows.iter().find(|row| row.kind == KIND);
+        let Totals { sum, any, row } = totals;
         let stored = row
+            .as_ref()
             .filter(|row| secrets.is_intact(row))
             .and_then(|row| serde_json::from_str::<Stored>(&row.doc).ok());
         let anchored = roll.anchored();
         let mut state = State {
-            version: row.map_or(0, |row| row.version),
+            version: row.as_ref().map_or(0, |row| row.version),
             changes: stored.as_ref().map_or(0, |stored| stored.changes),
             sum,
             ..State::default()
         };
         let agrees = match (&stored, &anchored) {
-            (None, None) => row.is_none() && entities().next().is_none(),
+            (None, None) => row.is_none() && !any,
             (Some(stored), Some(anchored)) => {
                 let same = stored.digest == roll.digest(&sum, stored.changes);
                 // A crash between commit and file leaves the file behind; nothing leaves it ahead.
@@ -120,13 +117,12 @@ impl Roll {
             );
             let most = anchored.map_or(0, |anchored| anchored.changes);
             state.changes = state.changes.max(most);
-            roll.read_sealed(
-                &mut state,
-                &mut found,
-                rows,
-                digests,
-                &Reader::at(database)?,
-            )?;
+            let reader = Reader::at(database)?;
+            let rows = match given {
+                Some(rows) => rows.to_vec(),
+                None => reader.entities()?,
+            };
+            roll.read_sealed(&mut state, &mut found, &rows, digests, &reader)?;
         }
         *roll.state.get_mut().unwrap_or_else(PoisonError::into_inner) = state;
         Ok((roll, found))
@@ -294,15 +290,7 @@ impl Roll {
 
     /// Adds an entity to a sum, or takes it out: the same operation.
     fn add(&self, sum: &mut [u8; 32], kind: &str, label: &str, version: u64) {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        for text in [kind, label] {
-            hasher.update(&(text.len() as u64).to_be_bytes());
-            hasher.update(text.as_bytes());
-        }
-        hasher.update(&version.to_be_bytes());
-        for (to, from) in sum.iter_mut().zip(hasher.finalize().as_bytes()) {
-            *to ^= from;
-        }
+        add(&self.key, sum, kind, label, version);
     }
 
     fn digest(&self, sum: &[u8; 32], changes: u64) -> String {
@@ -312,6 +300,19 @@ impl Roll {
             .update(sum)
             .update(&changes.to_be_bytes());
         hex(hasher.finalize().as_bytes())
+    }
+}
+
+/// Adds an entity to a sum under the key of the roll, or takes it out: the same operation.
+pub(super) fn add(key: &[u8; 32], sum: &mut [u8; 32], kind: &str, label: &str, version: u64) {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for text in [kind, label] {
+        hasher.update(&(text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.update(&version.to_be_bytes());
+    for (to, from) in sum.iter_mut().zip(hasher.finalize().as_bytes()) {
+        *to ^= from;
     }
 }
 

@@ -1,10 +1,11 @@
 //! Bodies of management requests: strict JSON objects whose every field is known, read into entities.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use policy::MicroUsd;
 use policy::budget::{Caps, ModelCap, Period, WindowCap};
-use policy::identity::{Entity, Kind};
+use policy::identity::{Entity, Kind, List};
 use serde_json::{Map, Value};
 
 use super::ManageError;
@@ -354,14 +355,18 @@ fn models(value: &Value) -> Result<BTreeMap<Box<str>, ModelCap>, ManageError> {
 
 /// Sets what entities of every kind have: limits, models, metadata, tags, guardrails, state.
 pub(super) fn common(fields: &mut Fields<'_>, row: &mut Entity) -> Result<(), ManageError> {
-    let mut limits = row.caps.take().map(|caps| *caps).unwrap_or_default();
+    let mut limits = row
+        .caps
+        .take()
+        .map(Arc::unwrap_or_clone)
+        .unwrap_or_default();
     caps(fields, &mut limits)?;
-    row.caps = (!limits.is_empty()).then(|| Box::new(limits));
+    row.caps = (!limits.is_empty()).then(|| Arc::new(limits));
     if let Some(value) = fields.take("models") {
         row.models = if value.is_null() {
-            Vec::new()
+            List::default()
         } else {
-            texts("models", value)?
+            texts("models", value)?.into()
         };
     }
     for name in ["aliases", "model_aliases"] {
@@ -378,9 +383,9 @@ pub(super) fn common(fields: &mut Fields<'_>, row: &mut Entity) -> Result<(), Ma
     for (name, slot) in [("tags", &mut row.tags), ("guardrails", &mut row.guardrails)] {
         if let Some(value) = fields.take(name) {
             *slot = if value.is_null() {
-                Vec::new()
+                List::default()
             } else {
-                texts(name, value)?
+                texts(name, value)?.into()
             };
         }
     }

@@ -94,7 +94,7 @@ fn set(
         part.expires = period.map(|period| end_of(period, now));
     }
     if let Some(routes) = fields.texts("allowed_routes")? {
-        part.allowed_routes = routes;
+        part.allowed_routes = routes.into();
     }
     if let Some(kind) = fields.text("key_type")? {
         part.key_type = match kind.as_str() {
@@ -126,10 +126,10 @@ fn set(
         }
     }
     if let Some(agents) = fields.texts("agents")? {
-        part.agents = agents;
+        part.agents = agents.into();
     }
     if let Some(agent) = fields.text("agent_id")? {
-        part.agents = vec![agent.into()];
+        part.agents = vec![agent.into()].into();
     }
     if let Some(environment) = fields.text("environment")? {
         part.environment = Some(environment.into());

@@ -1,6 +1,8 @@
 //! What a caller gives away is at most what it has: asked when a key is made or changed. At each use the rights of the user
 //! who made it are asked again.
 
+use std::sync::Arc;
+
 use policy::identity::{Entity, Kind, MemberRole, Principal, Tables};
 
 use super::ManageError;
@@ -59,7 +61,7 @@ pub(super) fn check(caller: &Principal, tables: &Tables, row: &Entity) -> Result
 
 /// What a row refers to must be there.
 fn links(tables: &Tables, row: &Entity) -> Result<(), ManageError> {
-    let there = |kind, id: &Option<Box<str>>| {
+    let there = |kind, id: &Option<Arc<str>>| {
         id.as_deref()
             .is_none_or(|id| tables.get(kind, &row.tenant, id).is_some())
     };

@@ -199,7 +199,7 @@ pub(super) async fn new(call: &Call<'_>) -> Result<Value, ManageError> {
         ..Entity::default()
     };
     if call.caller.role() == Role::OrgAdmin && !fields.has("organization_id") {
-        row.organization = call.caller.organization().map(|own| own.id.clone());
+        row.organization = call.caller.organization().map(|own| Arc::from(&*own.id));
     }
     set(call, &mut fields, &mut row)?;
     fields.end()?;
@@ -601,12 +601,12 @@ pub(super) async fn models(call: &Call<'_>, add: bool) -> Result<Value, ManageEr
     fields.end()?;
     let before = find(call, &id)?;
     let mut row = Entity::clone(&before);
-    row.models.retain(|model| !models.contains(model));
+    row.models.edit().retain(|model| !models.contains(model));
     if add {
-        row.models.extend(models);
+        row.models.edit().extend(models);
     } else if row.models.is_empty() && !before.models.is_empty() {
         // An empty list would allow every model.
-        row.models.push("no-default-models".into());
+        row.models.edit().push("no-default-models".into());
     }
     bounded(call.caller, Some(&before), &row)?;
     let row = editor.put(Action::Updated, Some(before), row).await?;

@@ -145,7 +145,7 @@ fn key_for(call: &Call<'_>, user: &Entity, text: &str) -> Entity {
         kind: Kind::Key,
         tenant: user.tenant.clone(),
         id: public_id(&digest).into(),
-        user: Some(user.id.clone()),
+        user: Some((&*user.id).into()),
         key: Some(Box::new(policy::identity::KeyPart {
             digest: hex(&digest).into(),
             name: policy::key_text::masked(text).into(),

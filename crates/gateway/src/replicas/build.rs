@@ -104,7 +104,7 @@ fn read(
     let Some(replicas) = &app.identity.replicas else {
         return Ok((Vec::new(), truth::Calls::default()));
     };
-    app.identity.read_again()?;
+    app.identity.read_again(&app.digests)?;
     let snapshot = app.snapshot();
     let now = replicas.now();
     let mut book = Book::new(snapshot.config.budgets.rules.clone());

@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 use ledger::{Clock, Receipt};
 use policy::MicroUsd;
 use policy::budget::{Ask, Demand, Exceeded, Object, Rules, Usage, Used};
-use store::change::EntityRow;
-use store::reader::ReadError;
 use store::redis::{Envelope, Link, Place, RedisError, ReserveError, SharedBook, Team, Ticket};
 use tokio::sync::{mpsc, watch as channel};
 
@@ -341,14 +339,9 @@ impl Replicas {
         }
     }
 
-    /// All entities, from the database. Blocks.
-    pub(crate) fn entities(&self) -> Result<Vec<EntityRow>, ReadError> {
-        let mut rows = Vec::new();
-        self.truth.read(&mut |reader| {
-            rows.extend(reader.entities()?);
-            Ok(())
-        })?;
-        Ok(rows)
+    /// The database that everything can be computed from.
+    pub(crate) fn truth(&self) -> &dyn Truth {
+        self.truth.as_ref()
     }
 
     /// An administrator deleted an object or set what it has spent. What Redis does not take in makes the state one that must

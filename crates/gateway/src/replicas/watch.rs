@@ -134,7 +134,7 @@ async fn look(
 /// Reads all entities again.
 async fn reload(app: &Arc<App>) -> Result<(), LookError> {
     let app = app.clone();
-    let read = tokio::task::spawn_blocking(move || app.identity.read_again());
+    let read = tokio::task::spawn_blocking(move || app.identity.read_again(&app.digests));
     match read.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(LookError::Read(error.to_string())),

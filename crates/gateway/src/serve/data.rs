@@ -193,7 +193,7 @@ pub fn open(dir: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Opened
         digest_key: *data.digest_key()?,
         content: content(&data, config.database.as_ref(), &reader)?,
         identity: Seed {
-            rows: reader.entities()?,
+            rows: None,
             database: Some(database),
             roll: Some(dir.join("entities")),
         },

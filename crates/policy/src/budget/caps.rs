@@ -8,7 +8,7 @@ use super::span::Period;
 use crate::money::MicroUsd;
 
 /// One more budget with a window of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowCap {
     /// Length of the window.
     pub budget_duration: Period,
@@ -17,7 +17,7 @@ pub struct WindowCap {
 }
 
 /// A budget for one model of a key or team.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelCap {
     /// Most that may be spent.
     pub max_budget: MicroUsd,
@@ -27,7 +27,7 @@ pub struct ModelCap {
 }
 
 /// Limits of a key, user, team or any other object. Absent means unlimited; zero allows nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Caps {
     /// Most that may be spent in a window of `budget_duration`.

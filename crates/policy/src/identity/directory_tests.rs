@@ -169,7 +169,7 @@ fn what_is_blocked_gone_or_damaged_lets_nobody_in() {
 #[test]
 fn addresses_are_compared_with_the_keys_ranges() {
     let mut row = key(1);
-    part(&mut row).allowed_addresses = vec!["10.0.0.0/8".parse().unwrap()];
+    part(&mut row).allowed_addresses = vec!["10.0.0.0/8".parse().unwrap()].into();
     let directory = with(vec![row]);
     let from = |text: Option<&str>| {
         let address = text.map(|text| text.parse().unwrap());
@@ -213,7 +213,7 @@ fn a_rotated_key_keeps_its_id_and_its_old_value_for_a_while() {
 #[test]
 fn rights_shrink_with_the_minters() {
     let mut row = Entity {
-        models: vec!["gpt-*".into()],
+        models: vec!["gpt-*".into()].into(),
         ..key(1)
     };
     part(&mut row).minted_by = Some("u".into());
@@ -221,7 +221,7 @@ fn rights_shrink_with_the_minters() {
     let caller = directory.authenticate(&digest(1), NOW, None).unwrap();
     assert!(caller.principal().may_use("gpt-4o").is_ok());
     let smaller = Entity {
-        models: vec!["gpt-4o-mini".into()],
+        models: vec!["gpt-4o-mini".into()].into(),
         ..user("u", Role::InternalUser)
     };
     directory.apply([(Arc::new(smaller), false)]);
@@ -233,12 +233,12 @@ fn rights_shrink_with_the_minters() {
 #[test]
 fn models_of_every_object_in_the_chain_must_allow() {
     let team = Entity {
-        models: vec!["a".into(), "b".into()],
+        models: vec!["a".into(), "b".into()].into(),
         ..other(Kind::Team, "t")
     };
     let row = Entity {
         team: Some("t".into()),
-        models: vec!["all-team-models".into()],
+        models: vec!["all-team-models".into()].into(),
         ..key(1)
     };
     let directory = with(vec![team, row]);
@@ -279,18 +279,18 @@ fn claims_name_every_object_that_counts() {
         ..other(Kind::Team, "t")
     };
     let budget = Entity {
-        caps: caps(77),
+        caps: caps(77).map(|caps| Arc::new(*caps)),
         ..other(Kind::Budget, "b")
     };
     let row = Entity {
         team: Some("t".into()),
         user: Some("u".into()),
         budget: Some("b".into()),
-        caps: Some(Box::new(models)),
+        caps: Some(Arc::new(models)),
         ..key(1)
     };
     let customer = Entity {
-        caps: caps(1),
+        caps: caps(1).map(|caps| Arc::new(*caps)),
         ..other(Kind::Customer, "c")
     };
     let directory = with(vec![

@@ -3,10 +3,12 @@
 //! All kinds share one shape, so that versions, seals, limits and audit have one path. What only one kind has is in a part.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::list::List;
 use super::role::Role;
 use crate::budget::{Caps, Period};
 use crate::money::MicroUsd;
@@ -110,25 +112,25 @@ pub struct Entity {
     pub blocked: bool,
     /// Limits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caps: Option<Box<Caps>>,
+    pub caps: Option<Arc<Caps>>,
     /// Models it may use; empty means no restriction of its own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub models: List<Box<str>>,
     /// Other names of models.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<Box<str>, Box<str>>,
     /// Team it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub team: Option<Box<str>>,
+    pub team: Option<Arc<str>>,
     /// User who owns it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<Box<str>>,
+    pub user: Option<Arc<str>>,
     /// Organization it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub organization: Option<Box<str>>,
+    pub organization: Option<Arc<str>>,
     /// Budget whose limits hold where it has none of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<Box<str>>,
+    pub budget: Option<Arc<str>>,
     /// What it had spent when that was last set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend: Option<SpendBase>,
@@ -136,11 +138,11 @@ pub struct Entity {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<str>>,
     /// Tags of its calls.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub tags: List<Box<str>>,
     /// Guardrails that its calls run in addition.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub guardrails: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub guardrails: List<Box<str>>,
     /// What only keys have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<KeyPart>>,
@@ -153,11 +155,11 @@ pub struct Entity {
     /// Microseconds since the Unix epoch.
     pub created_at: i64,
     /// Who made it.
-    pub created_by: Box<str>,
+    pub created_by: Arc<str>,
     /// Microseconds since the Unix epoch.
     pub updated_at: i64,
     /// Who changed it last.
-    pub updated_by: Box<str>,
+    pub updated_by: Arc<str>,
     /// False when the stored row is not the one that was sealed. Never stored.
     #[serde(skip)]
     pub damaged: bool,
@@ -175,17 +177,17 @@ pub struct KeyPart {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
     /// Routes it may call; empty means no restriction of its own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed_routes: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub allowed_routes: List<Box<str>>,
     /// `llm_api`, `management`, `read_only`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_type: Option<Box<str>>,
     /// Addresses it may come from; empty means any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed_addresses: Vec<IpNet>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub allowed_addresses: List<IpNet>,
     /// Agents that its calls may name; the first is the agent of calls that name none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub agents: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub agents: List<Box<str>>,
     /// User id of who made it with rights of his own; absent for an administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minted_by: Option<Box<str>>,

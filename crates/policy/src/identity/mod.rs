@@ -3,9 +3,11 @@
 mod access;
 mod directory;
 mod entity;
+mod list;
 mod manage;
 mod principal;
 mod role;
+mod share;
 
 #[cfg(test)]
 mod directory_tests;
@@ -15,6 +17,8 @@ mod matrix_tests;
 pub use access::{AccessError, RouteGroup, model_matches, route_matches};
 pub use directory::{Claim, Directory, Past, Tables};
 pub use entity::{Entity, KeyPart, Kind, Member, MemberRole, SpendBase, TeamPart, UserPart};
+pub use list::List;
 pub use manage::{Found, MANAGE_ROUTES, Manage, ManageRoute, Need};
 pub use principal::Principal;
 pub use role::{Reach, Role};
+pub use share::Sharer;

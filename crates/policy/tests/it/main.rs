@@ -31,8 +31,8 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(Sha256::digest(text.as_bytes())).into()
 }
 
-fn caps(budget: i64) -> Option<Box<Caps>> {
-    Some(Box::new(Caps {
+fn caps(budget: i64) -> Option<Arc<Caps>> {
+    Some(Arc::new(Caps {
         max_budget: Some(MicroUsd::new(budget)),
         budget_duration: Some(Period::Months(1)),
         rpm_limit: Some(1_000_000_000),
@@ -51,7 +51,7 @@ fn rows() -> Vec<String> {
         group: Some(Box::new(TeamPart {
             members: vec![Member {
                 user: "user".into(),
-                caps: caps(i64::MAX / 4),
+                caps: caps(i64::MAX / 4).map(|caps| Box::new(Caps::clone(&caps))),
                 ..Member::default()
             }],
             ..TeamPart::default()
@@ -74,7 +74,7 @@ fn rows() -> Vec<String> {
             caps: caps(i64::MAX / 4),
             team: Some("team".into()),
             user: Some("user".into()),
-            models: vec!["gpt-4o".into(), "claude-*".into()],
+            models: vec!["gpt-4o".into(), "claude-*".into()].into(),
             key: Some(Box::new(KeyPart {
                 digest: digest.into(),
                 name: "sk-...cdef".into(),

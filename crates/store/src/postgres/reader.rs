@@ -357,19 +357,37 @@ impl PostgresReader {
         })
     }
 
-    pub(crate) fn entities(&self) -> Result<Vec<EntityRow>> {
-        let sql = "SELECT kind, tenant, id, version, doc, mac FROM sealgate_entities";
-        self.list(sql, &[], |row| {
-            Ok(EntityRow {
-                kind: column(row, 0)?,
-                tenant: column(row, 1)?,
-                id: column(row, 2)?,
-                version: unsigned(row, 3)?,
-                doc: column(row, 4)?,
-                mac: column(row, 5)?,
-                deleted: false,
-            })
-        })
+    pub(crate) fn entities_in(
+        &self,
+        most: usize,
+        each: &mut dyn FnMut(Vec<EntityRow>),
+    ) -> Result<()> {
+        let sql = "SELECT kind, tenant, id, version, doc, mac FROM sealgate_entities \
+                   WHERE (kind, tenant, id) > ($1::text, $2::text, $3::text) ORDER BY kind, tenant, id LIMIT $4";
+        let limit = i64::try_from(most).unwrap_or(i64::MAX).max(1);
+        let mut after = (String::new(), String::new(), String::new());
+        loop {
+            let rows = self.list(sql, &[&after.0, &after.1, &after.2, &limit], |row| {
+                Ok(EntityRow {
+                    kind: column(row, 0)?,
+                    tenant: column(row, 1)?,
+                    id: column(row, 2)?,
+                    version: unsigned(row, 3)?,
+                    doc: column(row, 4)?,
+                    mac: column(row, 5)?,
+                    deleted: false,
+                })
+            })?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after = (last.kind.clone(), last.tenant.clone(), last.id.clone());
+            let whole = rows.len() >= most;
+            each(rows);
+            if !whole {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn audit(&self, filter: &AuditFilter) -> Result<(Vec<AuditRow>, u64)> {

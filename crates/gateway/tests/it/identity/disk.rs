@@ -59,7 +59,9 @@ impl Site {
         let config = load(&text).expect("a configuration");
         let mut opened =
             data::open(&self.data(), &config, Arc::new(SystemClock)).expect("the ledger");
-        edit(&mut opened.identity.rows);
+        let mut rows = self.rows();
+        edit(&mut rows);
+        opened.identity.rows = Some(rows);
         let setup = Setup {
             config,
             ledger: opened.ledger,
