@@ -414,7 +414,7 @@ impl SharedHold {
         if !self.replicas.is_current() {
             return Err(Refused::Lost);
         }
-if ticket.covers(demands, money) {
+        if ticket.covers(demands, money) {
             return Ok(());
         }
         let state = self.replicas.lock().state.clone();

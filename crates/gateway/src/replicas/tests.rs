@@ -77,13 +77,17 @@ impl Site {
         self.replicas.leave();
     }
 
-    async fn reserve(&self) -> SharedHold {
-        let demand = Demand {
+    fn demand(&self) -> Demand<'_> {
+        Demand {
             object: Object::new(ObjectKind::Key, "k"),
             shown: "k",
             caps: Some(&self.caps),
             anchor: 0,
-        };
+        }
+    }
+
+    async fn reserve(&self) -> SharedHold {
+        let demand = self.demand();
         let ask = Ask {
             money: MicroUsd::new(60),
             ..Ask::default()
@@ -176,7 +180,9 @@ async fn an_amount_that_the_next_state_does_not_know_is_not_held() {
         // What `hand_in` does first; the reply to the change comes after it.
         site.replicas.lock().state = Some(Arc::from("two"));
     };
-    let (changed, ()) = tokio::join!(hold.adjust(now, MicroUsd::new(90)), handed_in);
+    let demands = [site.demand()];
+    let more = hold.exchange(now, &demands, MicroUsd::new(90));
+    let (changed, ()) = tokio::join!(more, handed_in);
     assert!(matches!(changed, Err(Refused::Lost)));
 }
 
@@ -184,14 +190,8 @@ async fn an_amount_that_the_next_state_does_not_know_is_not_held() {
 #[tokio::test]
 async fn a_reservation_of_a_state_that_has_ended_is_none() {
     let site = Site::start().await;
-    let demand = Demand {
-        object: Object::new(ObjectKind::Key, "k"),
-        shown: "k",
-        caps: Some(&site.caps),
-        anchor: 0,
-    };
     let (now, ask) = (site.replicas.now(), Ask::default());
-    let demands = [demand];
+    let demands = [site.demand()];
     let reserve = site.replicas.reserve(ID.to_owned(), now, &demands, &ask);
     let ended = async {
         site.replicas.lock().state = Some(Arc::from("two"));
