@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use policy::MicroUsd;
-use policy::budget::{Ask, Caps, Demand, Object, ObjectKind, Rules};
+use policy::budget::{Ask, Caps, Demand, Measure, Object, ObjectKind, Rules};
 use rustix::process::Signal;
 use store::redis::Command;
 
@@ -83,6 +83,7 @@ impl Site {
             shown: "k",
             caps: Some(&self.caps),
             anchor: 0,
+            measure: Measure::Ruled,
         }
     }
 

@@ -39,6 +39,7 @@ pub(super) struct Several {
     pub(super) addresses: Vec<SocketAddr>,
     running: Vec<Running>,
     dirs: Vec<tempfile::TempDir>,
+    truth: Arc<All>,
 }
 
 impl Several {
@@ -65,6 +66,7 @@ impl Several {
             addresses: Vec::new(),
             running: Vec::new(),
             dirs: Vec::new(),
+            truth: truth.clone(),
         };
         for index in 0..count {
             let mut config = several.config();
@@ -105,7 +107,12 @@ impl Several {
         several
     }
 
-    fn config(&self) -> Value {
+    /// What another process has committed: read last, so that its rows are the newest.
+    pub(super) fn committed_elsewhere(&self, database: PathBuf) {
+        self.truth.0.lock().expect("not poisoned").push(database);
+    }
+
+    pub(super) fn config(&self) -> Value {
         json!({
             "model_list": [{ "model_name": "*", "litellm_params": {
                 "model": "openai/*", "api_base": self.sandbox.base_url(), "api_key": PROVIDER_KEY,

@@ -4,3 +4,4 @@ mod link;
 mod same;
 pub(crate) mod server;
 mod team;
+mod tls;

@@ -66,7 +66,7 @@ async fn a_late_builder_cleans_nothing_of_the_next_one() {
 /// The marker and all numbers are there again, and what happened since they were written is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_was_restarted_from_a_copy_is_another_one() {
-    use policy::budget::{Ask, Caps, Demand, Object, ObjectKind};
+    use policy::budget::{Ask, Caps, Demand, Measure, Object, ObjectKind};
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let team = team(&server, "a").await;
     let book = team.book();
@@ -80,6 +80,7 @@ async fn a_redis_that_was_restarted_from_a_copy_is_another_one() {
         shown: "k",
         caps: Some(&caps),
         anchor: 0,
+        measure: Measure::Ruled,
     }];
     let ask = Ask::default();
     book.reserve("1", 0, &demands, &ask).await.unwrap();
