@@ -99,7 +99,7 @@ async fn another_certificate_or_name_is_not_spoken_to() {
 async fn tls_and_plain_do_not_mix() {
     let (server, port) = server();
     let plain = server.settings().port;
-    let brief = |settings| Settings {
+    let brief = |settings: Settings| Settings {
         connect_timeout: Duration::from_secs(2),
         ..settings
     };
