@@ -33,6 +33,7 @@ MODELS = ["echo", "letters", "tools", "endless", "cut", "not-json", "status-400"
 TEXT = ["echo", "tools"]
 CLAUDE = ["claude-echo", "claude-tools", "claude-agent", "claude-long", "claude-thinking", "claude-cut", "claude-overloaded",
           "claude-status-400", "claude-status-429", "claude-status-529"]
+GEMINI = ["gemini-echo", "gemini-agent"]
 
 BLOCKED_WORD = "nightingale-project"
 MASKED_WORD = "acme-corp"
@@ -92,6 +93,10 @@ class Gateway:
         models += [{"model_name": f"text-{name}", "litellm_params": {
             "model": f"groq/{name}", "api_base": self.upstream.url, "api_key": "os.environ/UPSTREAM_KEY", "drop_params": True}}
             for name in TEXT]
+        models += [{"model_name": name, "litellm_params": {
+            "model": f"gemini/{name}", "api_base": self.upstream.url.removesuffix("/v1"), "api_key": "os.environ/UPSTREAM_KEY",
+            "drop_params": name == "gemini-agent"}}
+            for name in GEMINI]
         words = [{"keyword": BLOCKED_WORD, "action": "BLOCK"}, {"keyword": MASKED_WORD, "action": "MASK"}]
         guardrail = {"guardrail_name": "words", "litellm_params": {
             "guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "default_on": True,

@@ -67,11 +67,20 @@ class ClaudeCode(Agent):
         self.assertIn("say hello", result["result"])
         self.assertTrue(self.sent()[0].path.endswith("/chat/completions"))
 
+    def test_over_a_provider_of_geminis_format(self):
+        code, result = self.claude("gemini-agent", "say hello")
+        self.assertEqual((code, result["is_error"], result["result"]), (0, False, "say hello"), result)
+        request = self.sent()[0]
+        self.assertTrue(request.path.endswith("/gemini-agent:streamGenerateContent?alt=sse"), request.path)
+        self.assertTrue(request.body["systemInstruction"]["parts"])
+
     def test_a_tool_runs_here_and_its_result_goes_to_the_model(self):
-        code, result = self.claude("claude-agent", f"READ {self.work / 'note.txt'}")
-        self.assertEqual((code, result["is_error"]), (0, False), result)
-        self.assertIn(NOTE, result["result"])
-        self.assertEqual(result["num_turns"], 2)
+        for model in ("claude-agent", "gemini-agent"):
+            with self.subTest(model):
+                code, result = self.claude(model, f"READ {self.work / 'note.txt'}")
+                self.assertEqual((code, result["is_error"]), (0, False), result)
+                self.assertIn(NOTE, result["result"])
+                self.assertEqual(result["num_turns"], 2)
 
     def test_a_key_in_place_of_a_token(self):
         code, result = self.claude("claude-agent", "say hello", ANTHROPIC_API_KEY=self.gateway.key)
@@ -184,14 +193,15 @@ class Codex(Agent):
         self.assertLessEqual({"prompt_cache_key", "parallel_tool_calls", "tools"}, set(request.body))
 
     def test_a_tool_runs_here_and_its_result_goes_to_the_model(self):
-        for model in ("agent", "claude-agent"):
+        for model in ("agent", "claude-agent", "gemini-agent"):
             with self.subTest(model):
                 code, said, all_of_it = self.codex(model, "RUN cat note.txt")
                 self.assertEqual(code, 0, all_of_it)
                 self.assertIn(NOTE, said[-1])
 
     def test_over_providers_of_other_formats(self):
-        for model, path in (("claude-agent", "/v1/messages"), ("text-echo", "/chat/completions")):
+        for model, path in (("claude-agent", "/v1/messages"), ("text-echo", "/chat/completions"),
+                            ("gemini-agent", ":streamGenerateContent?alt=sse")):
             with self.subTest(model):
                 self.mark = self.upstream.mark()
                 code, said, all_of_it = self.codex(model, "say hello")

@@ -11,6 +11,7 @@ import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import gemini_upstream
 import messages_upstream
 import responses_upstream
 
@@ -65,6 +66,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = self.received()
+        if ":generateContent" in self.path or ":streamGenerateContent" in self.path:
+            if self.headers.get("x-goog-api-key") != KEY or KEY in self.path:
+                return self.reply(401, {"error": {"code": 401, "message": "no key", "status": "UNAUTHENTICATED"}})
+            return gemini_upstream.answer(self, request)
         if "/v1/messages" in self.path:
             if self.headers.get("x-api-key") != KEY or not self.headers.get("anthropic-version"):
                 return messages_upstream.fail(self, 401, "authentication_error", "invalid x-api-key")

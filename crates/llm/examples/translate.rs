@@ -67,6 +67,8 @@ fn call(name: &str, from: Protocol, to: Wire, request: &str, answer: &str) -> Ba
         model: "claude-sonnet-4-5",
         drop_params: false,
         additional_drop_params: &[],
+        allowed_params: &[],
+        optional_params: &[],
         default_max_tokens: 4096,
     };
     let there = micros(|| {

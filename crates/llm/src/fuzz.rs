@@ -93,6 +93,7 @@ pub fn chat_request(input: &[u8]) -> Result<(), Broken> {
             model: "upstream-model",
             provider,
             forward_metadata: false,
+            allowed: &[],
         };
         let edits = request.upstream_edits(&target);
         let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;
@@ -143,6 +144,7 @@ pub fn embeddings_request(input: &[u8]) -> Result<(), Broken> {
             model: "upstream-model",
             provider,
             forward_metadata: false,
+            allowed: &[],
         };
         let edits = request.upstream_edits(&target);
         let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;

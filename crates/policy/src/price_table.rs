@@ -31,6 +31,19 @@ pub fn find(provider: &str, model: &str) -> Option<&'static Listed> {
         .find(|row| row.provider == provider && model_matches(row.model, model))
 }
 
+/// The row of a model that is named apart from its provider's name for it, with or without a provider: `azure/gpt-4o`. The
+/// prices of OpenAI's models are the same at Azure.
+#[must_use]
+pub fn find_base(provider: &str, base: &str) -> Option<&'static Listed> {
+    let (named, model) = base.split_once('/').unwrap_or((provider, base));
+    find(named, model)
+        .or_else(|| find(provider, base))
+        .or_else(|| match named {
+            "azure" => find("openai", model),
+            _ => None,
+        })
+}
+
 fn row(line: &'static str) -> Option<Listed> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {

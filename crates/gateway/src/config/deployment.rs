@@ -6,6 +6,7 @@ use llm::provider::{Provider, Unresolved};
 use policy::{Price, Rate};
 use sha2::{Digest, Sha256};
 
+use super::defaults::{self, DefaultMember};
 use super::endpoint::{api_base, api_key, entra, headers};
 use super::models::{Capacity, Deployment, Mode, Reading, UpstreamModel};
 use super::problems::{KeyState, Severity};
@@ -109,6 +110,7 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         false => None,
     };
     let measured = capacity(draft, reading);
+    let defaults = defaults::read(params, reading);
     let timeout = params
         .seconds("timeout", reading.report)
         .or_else(|| params.seconds("request_timeout", reading.report))
@@ -150,6 +152,12 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
             .flag("drop_params", reading.report)
             .unwrap_or(reading.drop_params),
         additional_drop_params: names(params, "additional_drop_params", reading),
+        allowed_params: names(params, "allowed_openai_params", reading),
+        base_model: draft
+            .info
+            .text("base_model", reading.report)
+            .or_else(|| params.text("base_model", reading.report))
+            .map(str::to_owned),
         forward_metadata: params
             .flag("forward_metadata", reading.report)
             .unwrap_or(false),
@@ -174,7 +182,13 @@ pub(super) fn read(draft: &Draft<'_>, reading: &mut Reading<'_>) -> Option<Deplo
         limits: policy::router::TargetLimits::default(),
         capacity: measured,
         caps: caps(draft, reading),
-        max_output: draft.info.whole("max_output_tokens", 1, reading.report),
+        max_output: {
+            let model = draft.info.whole("max_output_tokens", 1, reading.report);
+            // Requests that say nothing get the default, so no answer to them is longer.
+            let default = defaults.iter().filter_map(DefaultMember::length).min();
+            default.or(model)
+        },
+        defaults,
         place: entry.place.clone(),
     })
 }

@@ -303,6 +303,17 @@ fn deployment(group: &str, deployment: &Deployment, out: &mut Lines) {
     );
     let cooldown = deployment.cooldown.map(|time| format!("{time:?}"));
     out.add(&format!("{path}.cooldown"), optional(cooldown));
+    for default in &deployment.defaults {
+        let json = String::from_utf8_lossy(&default.json).into_owned();
+        out.add(&format!("{path}.{}", default.name), json);
+    }
+    if !deployment.allowed_params.is_empty() {
+        let allowed = deployment.allowed_params.join(", ");
+        out.add(&format!("{path}.allowed_openai_params"), allowed);
+    }
+    if let Some(base) = &deployment.base_model {
+        out.add(&format!("{path}.base_model"), base.clone());
+    }
     out.add(&format!("{path}.rpm"), optional(deployment.capacity.rpm));
     out.add(&format!("{path}.tpm"), optional(deployment.capacity.tpm));
     out.add(&format!("{path}.itpm"), optional(deployment.capacity.itpm));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use policy::router::{Settings, TargetLimits};
 use policy::{Price, Rate, Router, RouterBuilder, Secret, Target};
 
+use super::defaults::DefaultMember;
 use super::deployment::{self, Draft};
 use super::egress::Egress;
 use super::env::Variables;
@@ -72,6 +73,12 @@ pub struct Deployment {
     pub drop_params: bool,
     /// Members that are always left out for this deployment.
     pub additional_drop_params: Vec<String>,
+    /// Members that are sent though the provider is known to refuse them or its format does not know them.
+    pub allowed_params: Vec<String>,
+    /// Members that requests get which do not say them.
+    pub defaults: Vec<DefaultMember>,
+    /// The model behind the provider's name of the deployment, for the list of prices.
+    pub base_model: Option<String>,
     /// Whether gateway fields such as `metadata` are forwarded to it.
     pub forward_metadata: bool,
     /// Tags by which requests choose it.
@@ -92,7 +99,8 @@ pub struct Deployment {
     pub(super) capacity: Capacity,
     /// Its limits, if it has any.
     pub caps: Option<Box<policy::budget::Caps>>,
-    /// Most output tokens of an answer (`model_info.max_output_tokens`).
+    /// Most output tokens of an answer where the request does not say (`max_tokens` of the deployment, else
+    /// `model_info.max_output_tokens`).
     pub max_output: Option<u64>,
     /// Where its entry stands.
     pub(super) place: Place,
@@ -198,7 +206,10 @@ pub(super) fn read(
 ) -> Router<Arc<Deployment>> {
     let credentials = credentials(root, reading);
     let mut drafts: Vec<Deployment> = Vec::new();
-    for (index, node) in root.list("model_list", reading.report).iter().enumerate() {
+    let shared = router.section("default_litellm_params", reading.report);
+    let list = root.list("model_list", reading.report);
+    let list: Vec<Node> = list.iter().map(|node| completed(node, &shared)).collect();
+    for (index, node) in list.iter().enumerate() {
         let path = format!("model_list[{index}]");
         let entry = Section::of(Some(node), path, &root.place, reading.report);
         entry.judge(reading.table, "model_list", reading.report);
@@ -220,6 +231,27 @@ pub(super) fn read(
     builder.settings(settings);
     aliases(router, &mut builder, reading.report);
     builder.build()
+}
+
+/// An entry whose `litellm_params` say what `router_settings.default_litellm_params` says, where they say nothing themselves.
+fn completed(node: &Node, shared: &Section<'_>) -> Node {
+    let mut node = node.clone();
+    if shared.entries().is_empty() {
+        return node;
+    }
+    if let Value::Map(entries) = &mut node.value
+        && let Some(params) = entries
+            .iter_mut()
+            .find(|entry| entry.key == "litellm_params")
+        && let Value::Map(params) = &mut params.value.value
+    {
+        for entry in shared.entries() {
+            if !params.iter().any(|own| own.key == entry.key) {
+                params.push(entry.clone());
+            }
+        }
+    }
+    node
 }
 
 /// A deployment as the router sees it.

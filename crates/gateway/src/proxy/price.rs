@@ -37,7 +37,10 @@ pub(crate) fn quote(destination: &Destination, settings: &Budgets) -> Quote {
 
 /// As [`quote`], for a deployment that may be chosen.
 pub(crate) fn quote_of(deployment: &Deployment, model: &str, settings: &Budgets) -> Quote {
-    let listed = price_table::find(&deployment.provider, model);
+    let listed = match deployment.base_model.as_deref() {
+        Some(base) => price_table::find_base(&deployment.provider, base),
+        None => price_table::find(&deployment.provider, model),
+    };
     let most_output = deployment
         .max_output
         .or_else(|| listed.map(|row| row.most_output));

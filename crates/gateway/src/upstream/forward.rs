@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
 use llm::translate::{self, Back, Wire};
@@ -34,6 +34,8 @@ const ERROR_BODY: Patience = Patience {
     idle: ERROR_BODY_TIME,
     whole: ERROR_BODY_TIME,
 };
+/// How OpenAI and Azure say a wait below a second.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Longest `retry-after` that is passed on, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 3600;
 
@@ -206,7 +208,8 @@ async fn attempt(unanswered: &mut Unanswered, waited: Duration) -> Attempted {
         Ok(Err(error)) => Err(unreachable(&error)),
         Ok(Ok(response)) => {
             status = response.status().as_u16();
-            accept(&deployment, request.body.stream(), response).await
+            let now = call.app().clock.now().micros();
+            accept(&deployment, request.body.stream(), response, now).await
         }
     };
     let facts = call.facts_mut().ok_or(Error::Internal)?;
@@ -313,6 +316,7 @@ async fn accept(
     deployment: &Deployment,
     stream: bool,
     response: Response<RelayBody>,
+    now: i64,
 ) -> Result<Response<RelayBody>, Error> {
     let status = response.status();
     if status.is_redirection() {
@@ -321,7 +325,7 @@ async fn accept(
         ));
     }
     if !status.is_success() {
-        return Err(upstream_error(deployment, response).await);
+        return Err(upstream_error(deployment, response, now).await);
     }
     let text = |name| {
         response
@@ -351,14 +355,9 @@ async fn accept(
     Ok(response)
 }
 
-async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) -> Error {
+async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>, now: i64) -> Error {
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.trim().parse::<u64>().ok())
-        .map(|seconds| seconds.min(LONGEST_RETRY_AFTER));
+    let retry_after = retry_after(response.headers(), now);
     let body = read::whole(response.into_body(), LONGEST_ERROR, ERROR_BODY)
         .await
         .unwrap_or_default();
@@ -385,6 +384,25 @@ async fn upstream_error(deployment: &Deployment, response: Response<RelayBody>) 
         param: said.param.as_deref().map(clean),
         retry_after,
     }
+}
+
+/// The seconds that a provider asks to wait: OpenAI's `retry-after-ms`, else `retry-after` as seconds or as a date. `now` is in
+/// microseconds since the Unix epoch.
+fn retry_after(headers: &HeaderMap, now: i64) -> Option<u64> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let millis = || text(RETRY_AFTER_MS)?.parse::<u64>().ok();
+    let seconds = || text(header::RETRY_AFTER)?.parse::<u64>().ok();
+    let date = || {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        let at = parser.parse_timestamp(text(header::RETRY_AFTER)?).ok()?;
+        let left = at.as_microsecond().saturating_sub(now).max(0);
+        Some(left.unsigned_abs().div_ceil(1_000_000))
+    };
+    millis()
+        .map(|millis| millis.div_ceil(1_000))
+        .or_else(seconds)
+        .or_else(date)
+        .map(|seconds| seconds.min(LONGEST_RETRY_AFTER))
 }
 
 /// How LiteLLM's error texts name a provider; those of OpenAI's format are all called by its name.
@@ -423,4 +441,37 @@ fn unreachable(error: &SendError) -> Error {
         "the connection ended without an answer"
     };
     Error::UpstreamUnreachable(public.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderMap;
+
+    use super::retry_after;
+
+    #[test]
+    fn a_wait_is_seconds_milliseconds_or_a_date() {
+        // 2026-11-20T11:00:00Z
+        let now = 1_795_172_400_000_000;
+        for (name, value, expected) in [
+            ("retry-after", "7", Some(7)),
+            ("retry-after", " 7 ", Some(7)),
+            ("retry-after-ms", "1500", Some(2)),
+            ("retry-after", "Fri, 20 Nov 2026 11:00:30 GMT", Some(30)),
+            ("retry-after", "Fri, 20 Nov 2026 10:00:00 GMT", Some(0)),
+            ("retry-after", "Wed, 21 Oct 2099 07:28:00 GMT", Some(3600)),
+            ("retry-after", "99999999999", Some(3600)),
+            ("retry-after", "-5", None),
+            ("retry-after", "NaN", None),
+            ("retry-after", "Fri, 99 Nov 2026 10:00:00 GMT", None),
+            ("retry-after", "", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                name.parse().expect("a name"),
+                value.parse().expect("a value"),
+            )]);
+            assert_eq!(retry_after(&headers, now), expected, "{name}: {value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
 }

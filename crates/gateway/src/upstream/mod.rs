@@ -1,7 +1,8 @@
 //! The way out: egress guard, dialer, client with its pool, and the one function that sends a governed call.
 
 pub(crate) mod client;
-pub(crate) mod dialer;
+pub(crate) mod defaults;
+mod dialer;
 pub(crate) mod entra;
 pub(crate) mod forward;
 pub(crate) mod link;

@@ -22,6 +22,7 @@ use crate::proxy::answer::not_served;
 use crate::proxy::check::Edited;
 use crate::proxy::inspect::Request;
 use crate::proxy::stored::Stored;
+use crate::upstream::defaults;
 use crate::upstream::entra::Entra;
 use crate::upstream::prepared::Prepared;
 
@@ -224,6 +225,7 @@ fn splice(
         model,
         provider,
         forward_metadata: deployment.forward_metadata,
+        allowed: &deployment.allowed_params,
     });
     if snapshot.config.provider_retention == ProviderRetention::None {
         request.body.forbid_retention(&mut edits);
@@ -234,6 +236,7 @@ fn splice(
             .set_member(doc.root(), "previous_response_id", id)
             .map_err(|_| Error::Internal)?;
     }
+    defaults::add(&mut edits, request.protocol, doc, deployment, provider)?;
     for name in additional(deployment) {
         edits
             .remove_member(doc.root(), name)
@@ -255,7 +258,9 @@ fn additional(deployment: &Deployment) -> impl Iterator<Item = &String> {
 fn dropped(doc: &Doc, deployment: &Deployment, provider: &Provider) -> Vec<String> {
     let keys = doc.root().entries().filter_map(|(key, _)| key.as_str());
     keys.filter(|key| {
-        provider.quirks.dropped.contains(&&**key) || additional(deployment).any(|name| name == key)
+        let allowed = || deployment.allowed_params.iter().any(|name| name == key);
+        (provider.quirks.dropped.contains(&&**key) && !allowed())
+            || additional(deployment).any(|name| name == key)
     })
     .map(std::borrow::Cow::into_owned)
     .collect()
@@ -274,14 +279,25 @@ fn translated(
         model,
         drop_params: deployment.drop_params,
         additional_drop_params: &deployment.additional_drop_params,
+        allowed_params: &deployment.allowed_params,
+        optional_params: &[],
         default_max_tokens: DEFAULT_MAX_TOKENS,
     };
     let original = request.body.doc();
     let checked: Doc;
-    let doc = if edited.is_empty() {
+    let mut edits = llm::edit::Edits::new();
+    let added = defaults::add(&mut edits, request.protocol, original, deployment, provider)?;
+    let options = Options {
+        optional_params: &added,
+        ..options
+    };
+    let doc = if edited.is_empty() && added.is_empty() {
         original
     } else {
-        let body = edited.apply(original).map_err(|_| Error::Internal)?;
+        let body = edited
+            .add_to(original, &mut edits)
+            .and_then(|()| edits.apply(original))
+            .map_err(|_| Error::Internal)?;
         checked = Doc::parse(body, &snapshot.scan).map_err(|_| Error::Internal)?;
         &checked
     };
@@ -315,6 +331,7 @@ fn quirks(
         model,
         provider,
         forward_metadata: deployment.forward_metadata,
+        allowed: &deployment.allowed_params,
     });
     let body = edits.apply(chat.doc()).map_err(|_| Error::Internal)?;
     Ok(body.into())

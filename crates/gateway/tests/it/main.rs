@@ -11,6 +11,7 @@
 mod checks;
 mod content;
 mod crowd;
+mod defaults;
 mod deferred;
 mod errors;
 mod evasion;

@@ -12,8 +12,18 @@ use serde_json::{Value, json};
 use crate::support::{Answer, PROVIDER_KEY, Record, TestApp};
 use shapes::{reasons, text, tools};
 
-/// The kinds of providers: each format, each kind of address and key, with and without the newer routes.
-const PROVIDERS: [&str; 5] = ["openai", "groq", "azure", "anthropic", "gemini"];
+/// The kinds of providers: each format, each kind of address and key, with and without the newer routes, servers of one's own,
+/// another gateway.
+const PROVIDERS: [&str; 8] = [
+    "openai",
+    "groq",
+    "azure",
+    "anthropic",
+    "gemini",
+    "hosted_vllm",
+    "ollama",
+    "litellm_proxy",
+];
 
 /// What happens in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +193,7 @@ async fn app(case: Case) -> TestApp {
         let price = config["model_list"][0]["litellm_params"].clone();
         let deployment = |provider: &str| {
             let base = match provider {
-                "openai" | "groq" => format!("{root}/v1"),
+                "openai" | "groq" | "hosted_vllm" | "litellm_proxy" => format!("{root}/v1"),
                 _ => root.clone(),
             };
             json!({ "model_name": format!("{provider}:*"), "litellm_params": {

@@ -66,6 +66,7 @@ pub fn request(input: &[u8]) -> Result<(), Broken> {
                 model: "upstream-model",
                 provider,
                 forward_metadata: false,
+                allowed: &[],
             });
             let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;
             let sent = protocol::request(protocol, sent, &limits)

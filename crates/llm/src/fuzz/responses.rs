@@ -28,6 +28,7 @@ pub fn request(input: &[u8]) -> Result<(), Broken> {
             model: "upstream-model",
             provider,
             forward_metadata: false,
+            allowed: &[],
         });
         request.forbid_retention(&mut edits);
         let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;

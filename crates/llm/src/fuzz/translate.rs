@@ -88,6 +88,8 @@ fn options(drop_params: bool) -> Options<'static> {
         model: "upstream-model",
         drop_params,
         additional_drop_params: &[],
+        allowed_params: &[],
+        optional_params: &[],
         default_max_tokens: 4096,
     }
 }
@@ -117,6 +119,7 @@ pub fn messages_request(input: &[u8]) -> Result<(), Broken> {
         model: "upstream-model",
         provider,
         forward_metadata: false,
+        allowed: &[],
     });
     let sent = edits.apply(request.doc()).map_err(|e| e.to_string())?;
     let sent = MessagesRequest::parse(sent, &limits).map_err(|e| format!("sent: {e}"))?;

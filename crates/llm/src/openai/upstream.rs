@@ -16,6 +16,8 @@ pub struct Target<'a> {
     pub provider: &'a Provider,
     /// Send the client's `metadata` on; it is the gateway's otherwise.
     pub forward_metadata: bool,
+    /// Members that are sent though the provider is known to refuse them.
+    pub allowed: &'a [String],
 }
 
 /// Edits common to all routes: model, gateway members, the provider's quirks.
@@ -33,7 +35,9 @@ pub(crate) fn edits(doc: &Doc, target: &Target<'_>) -> Edits {
             }
         } else if target.forward_metadata && name == "metadata" {
             // The deployment asks for it.
-        } else if fields::gateway_extra(&name) || quirks.dropped.contains(&&*name) {
+        } else if fields::gateway_extra(&name)
+            || (quirks.dropped.contains(&&*name) && !target.allowed.iter().any(|own| *own == name))
+        {
             edits.remove_entry(root, key);
         } else if let Some((_, new)) = quirks.renamed.iter().find(|(old, _)| *old == name) {
             rename(&mut edits, root, key, new);

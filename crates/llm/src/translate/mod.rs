@@ -124,7 +124,33 @@ pub fn request(
         Wire::Anthropic => anthropic_request::request(chat, &mut job)?,
         Wire::Gemini => gemini_request::from_chat(chat, &mut job)?,
     };
+    let body = with_passed(body, &job.passed, doc, chat)?;
     Ok(job.rendered(body))
+}
+
+/// Adds the members that are sent as they are, in the client's words or in those of chat completions, where the body has none
+/// of the name.
+fn with_passed(
+    body: Vec<u8>,
+    passed: &[String],
+    client: &Doc,
+    chat: &Doc,
+) -> Result<Vec<u8>, TranslateError> {
+    if passed.is_empty() {
+        return Ok(body);
+    }
+    let doc = Doc::parse(Bytes::from(body), &OWN).map_err(own_fault)?;
+    let mut edits = Edits::new();
+    for name in passed {
+        let own = client.root().get(name).or_else(|| chat.root().get(name));
+        if let Some(value) = own.filter(|_| doc.root().get(name).is_none()) {
+            let set = edits.set_member(doc.root(), name, value.raw());
+            set.map_err(|_| TranslateError::new(name.as_str(), "The body is no object."))?;
+        }
+    }
+    let body = edits.apply(&doc);
+    let body = body.map_err(|_| TranslateError::new("body", "The body cannot be edited."))?;
+    Ok(body.into())
 }
 
 /// For documents that this crate has written itself from one that was within limits.

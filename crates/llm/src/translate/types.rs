@@ -23,6 +23,10 @@ pub struct Options<'a> {
     pub drop_params: bool,
     /// Top-level members to leave out whatever the target can say; listed too.
     pub additional_drop_params: &'a [String],
+    /// Top-level members that are sent as they are where the target's format does not know them.
+    pub allowed_params: &'a [String],
+    /// Top-level members that the deployment added: left out and listed where the target cannot say them.
+    pub optional_params: &'a [&'a str],
     /// `max_tokens` where the target demands one and the client gave none.
     pub default_max_tokens: u64,
 }
@@ -169,6 +173,8 @@ impl From<ScanError> for AnswerError {
 pub(crate) struct Job<'a> {
     pub(crate) options: &'a Options<'a>,
     pub(crate) dropped: Vec<String>,
+    /// Top-level members that the target's format does not know and that are sent as they are.
+    pub(crate) passed: Vec<String>,
     pub(crate) back: Back,
 }
 
@@ -177,6 +183,7 @@ impl<'a> Job<'a> {
         Job {
             options,
             dropped: Vec::new(),
+            passed: Vec::new(),
             back: Back::new(from, to),
         }
     }
@@ -184,7 +191,12 @@ impl<'a> Job<'a> {
     /// Notes a member that the target cannot say, or refuses it.
     pub(crate) fn cannot(&mut self, field: impl Into<String>) -> Result<(), TranslateError> {
         let field = field.into();
-        if !self.options.drop_params {
+        if self.options.allowed_params.contains(&field) {
+            self.passed.push(field);
+            return Ok(());
+        }
+        let optional = self.options.optional_params.contains(&field.as_str());
+        if !self.options.drop_params && !optional {
             return Err(TranslateError::unsupported(field, name(self.back.wire)));
         }
         self.dropped.push(field);

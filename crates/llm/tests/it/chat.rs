@@ -14,6 +14,7 @@ fn sent(body: &str, provider: &str) -> String {
         model: "up",
         provider,
         forward_metadata: false,
+        allowed: &[],
     });
     let out = edits.apply(request.doc()).expect("applied");
     String::from_utf8(out.to_vec()).expect("UTF-8")
@@ -153,6 +154,7 @@ fn sent_bodies_differ_only_where_they_must() {
         model: "up",
         provider,
         forward_metadata: false,
+        allowed: &[],
     });
     assert!(edits.is_empty());
     let out = edits.apply(body.doc()).expect("applied");
@@ -206,6 +208,25 @@ fn quirks_drop_and_rename() {
         r#"{"model":"up","messages":[],"max_tokens":7}"#
     );
     assert_eq!(sent(both, "openai"), both.replace("\"g\"", "\"up\""));
+    // Servers of one's own: the older name of the limit where only that is known, members of their own as they are.
+    let own = r#"{"model":"g","messages":[],"max_completion_tokens":5,"guided_json":{"type": "object"},"chat_template_kwargs":{"enable_thinking":false}}"#;
+    let kept = own.replace("\"g\"", "\"up\"");
+    for provider in ["hosted_vllm", "vllm"] {
+        assert_eq!(sent(own, provider), kept);
+    }
+    for provider in ["ollama", "ollama_chat"] {
+        let older = kept.replace("max_completion_tokens", "max_tokens");
+        assert_eq!(sent(own, provider), older);
+    }
+}
+
+#[test]
+fn a_gateway_behind_this_one_gets_nothing_that_was_for_this_one() {
+    let extras = r#"{"model":"g","messages":[],"temperature":0.5,"metadata":{"tags":["a"]},"tags":["a"],"guardrails":["x"],"cache":{"no-cache":true},"fallbacks":["h"],"num_retries":3,"timeout":9,"litellm_session_id":"s","user_api_key_hash":"k","mock_response":"m","drop_params":true,"allowed_openai_params":["a"],"user":"u","brand_new":1}"#;
+    assert_eq!(
+        sent(extras, "litellm_proxy"),
+        r#"{"model":"up","messages":[],"temperature":0.5,"user":"u","brand_new":1}"#
+    );
 }
 
 const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"gpt-x-2024",
@@ -356,6 +377,7 @@ fn metadata_goes_on_only_where_the_deployment_asks_for_it() {
             model: "up",
             provider: Provider::named("openai").expect("known"),
             forward_metadata,
+            allowed: &[],
         });
         let out = edits.apply(request.doc()).expect("applied");
         assert_eq!(out, expected);

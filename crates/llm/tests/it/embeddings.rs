@@ -64,6 +64,7 @@ fn sent_and_answered() {
         model: "up",
         provider,
         forward_metadata: false,
+        allowed: &[],
     });
     assert_eq!(
         edits.apply(request.doc()).expect("applied"),

@@ -295,7 +295,7 @@ proptest! {
         let seen: Vec<String> = request.transcript().decoded(request.doc())
             .map(|(_, text)| text.into_owned()).collect();
         let provider = Provider::named("openai").expect("known");
-        let edits = request.upstream_edits(&Target { model: "m", provider, forward_metadata: false });
+        let edits = request.upstream_edits(&Target { model: "m", provider, forward_metadata: false, allowed: &[]  });
         let sent = edits.apply(request.doc()).expect("applied");
         let sent: Value = serde_json::from_slice(&sent).expect("valid");
         let mut strings = Vec::new();

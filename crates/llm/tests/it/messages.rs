@@ -20,6 +20,7 @@ fn target(forward_metadata: bool) -> Target<'static> {
         model: "claude-up",
         provider: Provider::named("anthropic").expect("a provider"),
         forward_metadata,
+        allowed: &[],
     }
 }
 

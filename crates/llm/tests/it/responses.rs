@@ -122,6 +122,7 @@ fn native_edits_touch_nothing_else() {
         model: "up",
         provider: Provider::named("openai").expect("known"),
         forward_metadata: false,
+        allowed: &[],
     };
     let sent = request.upstream_edits(&target).apply(request.doc());
     let expected = body

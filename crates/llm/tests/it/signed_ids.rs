@@ -32,6 +32,7 @@ fn another_provider_gets_the_id_alone() {
             model: "m",
             provider: Provider::named("openai").expect("a provider"),
             forward_metadata: false,
+            allowed: &[],
         });
         let sent = edits.apply(client.doc()).expect("edits");
         let sent = String::from_utf8_lossy(&sent).into_owned();
@@ -56,6 +57,7 @@ fn another_provider_gets_the_id_alone() {
         model: "m",
         provider: Provider::named("groq").expect("a provider"),
         forward_metadata: false,
+        allowed: &[],
     });
     let sent = edits.apply(chat.doc()).expect("edits");
     assert_eq!(

@@ -26,6 +26,8 @@ pub(crate) fn options(model: &str, drop_params: bool) -> Options<'_> {
         model,
         drop_params,
         additional_drop_params: &[],
+        allowed_params: &[],
+        optional_params: &[],
         default_max_tokens: 4096,
     }
 }
@@ -209,6 +211,7 @@ fn what_messages_cannot_say_is_refused_by_name_or_dropped_and_listed() {
     let named = vec!["user".to_owned()];
     let options = Options {
         additional_drop_params: &named,
+        allowed_params: &[],
         ..options("m", false)
     };
     let body = doc(&chat(r#","user":"u""#));
@@ -216,6 +219,35 @@ fn what_messages_cannot_say_is_refused_by_name_or_dropped_and_listed() {
         translate::request(Protocol::Chat, Wire::Anthropic, &body, &options).expect("a request");
     assert_eq!(rendered.dropped, ["user"]);
     assert!(!String::from_utf8_lossy(&rendered.body).contains("metadata"));
+}
+
+#[test]
+fn members_that_are_allowed_are_sent_as_they_are() {
+    let allowed = ["seed", "brand_new", "max_tokens"].map(str::to_owned);
+    let options = Options {
+        allowed_params: &allowed,
+        ..options("claude-sonnet-4-5", false)
+    };
+    let body = doc(&chat(
+        r#","seed":7,"brand_new":{"a": [1, 2.50]},"max_tokens":9"#,
+    ));
+    for (wire, own) in [
+        (Wire::Anthropic, "max_tokens"),
+        (Wire::Gemini, "generationConfig"),
+    ] {
+        let rendered =
+            translate::request(Protocol::Chat, wire, &body, &options).expect("a request");
+        assert!(rendered.dropped.is_empty());
+        let text = String::from_utf8(rendered.body).expect("UTF-8");
+        let sent: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(text.contains(r#""brand_new":{"a": [1, 2.50]}"#), "{text}");
+        assert!(sent.get(own).is_some(), "{text}");
+        assert!(text.matches("\"max_tokens\"").count() <= 1);
+    }
+    // What is not named stays refused.
+    let body = doc(&chat(r#","seed":7,"logprobs":true"#));
+    let refused = translate::request(Protocol::Chat, Wire::Anthropic, &body, &options);
+    assert_eq!(refused.expect_err("a refusal").field, "logprobs");
 }
 
 const MESSAGES: &str = r#"{"model":"group","max_tokens":50,"temperature":0.2,"top_p":0.9,"stop_sequences":["END"],"stream":true,

@@ -29,6 +29,8 @@ pub(crate) fn options(drop_params: bool) -> Options<'static> {
         model: "upstream-model",
         drop_params,
         additional_drop_params: &[],
+        allowed_params: &[],
+        optional_params: &[],
         default_max_tokens: 4096,
     }
 }
