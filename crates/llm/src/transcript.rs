@@ -239,6 +239,17 @@ impl Transcript {
         newest_first.find(|text| text.origin == origin).copied()
     }
 
+    /// As [`Transcript::last`], decoded from the document that it is the transcript of.
+    pub(crate) fn last_text<'d>(
+        &self,
+        role: Role,
+        part: Part,
+        doc: &'d Doc,
+    ) -> Option<Cow<'d, str>> {
+        let text = self.last(Origin { role, part })?;
+        Some(text.decode(doc))
+    }
+
     pub(crate) fn push(&mut self, role: Role, part: Part, node: Node<'_>) {
         let origin = Origin { role, part };
         self.texts.push(Text {

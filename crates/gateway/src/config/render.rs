@@ -51,6 +51,7 @@ pub fn check_text(result: &Result<Config, Rejected>) -> String {
         let settings = effective::lines(config);
         let show = |(path, value): &effective::Line| format!("{path} = {value}");
         part("effective", settings.iter().map(show).collect());
+        part("routes whose calls get no record", ungoverned().collect());
         out.push_str(&format!("digest: {}\n", hex(&config.digest)));
     }
     out.push_str(match (result, check_passes(result)) {
@@ -61,8 +62,16 @@ pub fn check_text(result: &Result<Config, Rejected>) -> String {
     out
 }
 
+/// The routes whose calls are not accounted, one line each.
+fn ungoverned() -> impl Iterator<Item = String> {
+    policy::route::Route::ungoverned().map(|route| {
+        let (method, paths) = (route.method.as_str(), route.paths.join(", "));
+        format!("{method} {paths}: {}", route.summary)
+    })
+}
+
 /// The whole report of `config check` as one JSON object: `ok`, `starts`,
-/// `problems`, `notes`, `effective` (null when it does not start), `digest`.
+/// `problems`, `notes`, `effective` (null when it does not start), `digest`, `ungoverned_routes`.
 #[must_use]
 pub fn check_json(result: &Result<Config, Rejected>) -> String {
     let (problems, notes) = parts(result);
@@ -83,11 +92,15 @@ pub fn check_json(result: &Result<Config, Rejected>) -> String {
         Err(_) => ("null".to_owned(), "null".to_owned()),
     };
     format!(
-        "{{\"ok\":{},\"starts\":{},\"problems\":[{}],\"notes\":[{}],\"effective\":{settings},\"digest\":{digest}}}",
+        "{{\"ok\":{},\"starts\":{},\"problems\":[{}],\"notes\":[{}],\"effective\":{settings},\"digest\":{digest},\"ungoverned_routes\":[{}]}}",
         check_passes(result),
         result.is_ok(),
         problems.join(","),
         notes.join(","),
+        ungoverned()
+            .map(|route| string(&route))
+            .collect::<Vec<_>>()
+            .join(","),
     )
 }
 

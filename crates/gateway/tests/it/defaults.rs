@@ -40,7 +40,7 @@ async fn members_that_a_request_does_not_say_come_from_the_deployment() {
         "temperature": 0.25, "top_p": 0.5, "seed": 7, "max_tokens": 33, "presence_penalty": 0.5,
         "parallel_tool_calls": false, "verbosity": "low", "stop": ["never sent"], "n": 3,
     });
-    let claude = json!({ "model": "anthropic/claude-sonnet-4-5", "temperature": 0.25, "max_tokens": 33,
+    let claude = json!({ "model": "anthropic/echo", "temperature": 0.25, "max_tokens": 33,
         "thinking": { "type": "enabled", "budget_tokens": 2000 } });
     let app = app(
         &[
@@ -135,7 +135,7 @@ async fn members_that_a_request_does_not_say_come_from_the_deployment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn allowed_members_are_sent_whatever_is_known_of_the_provider() {
     let allowed = json!({ "model": "groq/echo", "allowed_openai_params": ["logit_bias"] });
-    let claude = json!({ "model": "anthropic/claude-echo", "allowed_openai_params": ["seed"] });
+    let claude = json!({ "model": "anthropic/echo", "allowed_openai_params": ["seed"] });
     let app = app(
         &[
             ("plain", "plain", json!({ "model": "groq/echo" })),

@@ -451,6 +451,44 @@ fn refused(cell: &Cell, answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.header("content-type"), Some("application/json"));
 }
 
+/// A route is the same under each of its paths: checked, recorded, sent to the same place.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_of_a_route_is_the_same_route() {
+    let app = app(Case::Plain).await;
+    let mut paths = 0;
+    for route in ROUTES.iter().filter(|route| route.governed) {
+        let Some(protocol) = protocol(route.id) else {
+            continue;
+        };
+        let messages = matches!(protocol, Protocol::Messages | Protocol::CountTokens);
+        for path in route.paths {
+            for case in [Case::BlockedRequest, Case::MaskedRequest] {
+                let cell = Cell {
+                    path,
+                    protocol,
+                    provider: if messages { "anthropic" } else { "openai" },
+                    stream: false,
+                    case,
+                };
+                let (mut body, model) = (cell.body(), cell.model());
+                if path.contains("{model}") {
+                    // The name stands in the path alone.
+                    body["model"].take();
+                }
+                let before = app.sandbox.requests().len();
+                let path = path.replace("{model}", &model);
+                let answer = app.post(&path, &body.to_string()).await;
+                let id = answer.header("x-litellm-call-id");
+                let record = app.record(id.unwrap_or_else(|| panic!("{path}"))).await;
+                let sent = app.sandbox.requests().split_off(before);
+                judge(&cell, Some(&answer), &sent, Some(&record));
+                paths += 1;
+            }
+        }
+    }
+    assert!(paths > 60, "{paths}");
+}
+
 macro_rules! cells {
     ($($name:ident $case:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use crate::openai::request::{nested, refused};
 use crate::openai::{RequestError, RequestErrorKind, Target};
 use crate::protocol::Request;
 use crate::scan::{Doc, Kind, Limits, Node};
-use crate::transcript::{Origin, Part, Role, Transcript};
+use crate::transcript::{Part, Role, Transcript};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -130,12 +130,7 @@ impl Request for MessagesRequest {
     }
 
     fn last_user_text(&self) -> Option<Cow<'_, str>> {
-        let origin = Origin {
-            role: Role::User,
-            part: Part::Text,
-        };
-        let text = self.transcript.last(origin)?;
-        Some(text.decode(&self.doc))
+        self.transcript.last_text(Role::User, Part::Text, &self.doc)
     }
 
     fn prompt(&self) -> Option<Node<'_>> {

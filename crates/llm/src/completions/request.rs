@@ -6,9 +6,8 @@ use crate::openai::fields::{self, Rule};
 use crate::openai::request::{self, RequestError};
 use crate::openai::{Target, upstream};
 use crate::protocol;
-use crate::provider::StreamUsage;
 use crate::scan::{Doc, Kind, Limits, Node};
-use crate::transcript::{OpaqueKind, Origin, Part, Role, Transcript};
+use crate::transcript::{OpaqueKind, Part, Role, Transcript};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -167,18 +166,16 @@ impl protocol::Request for Request {
     }
 
     fn stream(&self) -> bool {
-        let stream = self.doc.root().get("stream");
-        stream.and_then(|node| node.as_bool()).unwrap_or(false)
+        request::is_set(self.doc.root(), "stream")
     }
 
     fn include_usage(&self) -> bool {
         let options = self.doc.root().get("stream_options");
-        let asked = options.and_then(|options| options.get("include_usage"));
-        asked.and_then(|node| node.as_bool()).unwrap_or(false)
+        options.is_some_and(|options| request::is_set(options, "include_usage"))
     }
 
     fn user(&self) -> Option<Cow<'_, str>> {
-        self.doc.root().get("user").and_then(|node| node.as_str())
+        request::text(self.doc.root(), "user")
     }
 
     fn unknown_members(&self) -> Vec<String> {
@@ -186,9 +183,7 @@ impl protocol::Request for Request {
     }
 
     fn last_user_text(&self) -> Option<Cow<'_, str>> {
-        let (role, part) = (Role::User, Part::Text);
-        let text = self.transcript.last(Origin { role, part })?;
-        Some(text.decode(&self.doc))
+        self.transcript.last_text(Role::User, Part::Text, &self.doc)
     }
 
     fn prompt(&self) -> Option<Node<'_>> {
@@ -197,17 +192,8 @@ impl protocol::Request for Request {
 
     fn upstream_edits(&self, target: &Target<'_>) -> Edits {
         let mut edits = upstream::edits(&self.doc, target);
-        let root = self.doc.root();
-        match (
-            protocol::Request::stream(self),
-            target.provider.quirks.stream_usage,
-        ) {
-            (true, StreamUsage::OnRequest) => upstream::force_usage(&mut edits, root),
-            (true, StreamUsage::Always) => {
-                let _ = edits.remove_member(root, "stream_options");
-            }
-            (false, _) => {}
-        }
+        let stream = protocol::Request::stream(self);
+        upstream::usage_on_streams(&mut edits, self.doc.root(), stream, target);
         edits
     }
 

@@ -8,7 +8,7 @@ use crate::openai::request::{self, RequestError};
 use crate::openai::{Output, Target, upstream};
 use crate::protocol;
 use crate::scan::{Doc, Kind, Limits, Node, ScanError};
-use crate::transcript::{Origin, Part, Role, Transcript};
+use crate::transcript::{Part, Role, Transcript};
 use crate::usage::{Usage, UsageError};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -93,9 +93,8 @@ impl protocol::Request for Request {
     }
 
     fn last_user_text(&self) -> Option<Cow<'_, str>> {
-        let (role, part) = (Role::None, Part::Input);
-        let text = self.transcript.last(Origin { role, part })?;
-        Some(text.decode(&self.doc))
+        self.transcript
+            .last_text(Role::None, Part::Input, &self.doc)
     }
 
     fn prompt(&self) -> Option<Node<'_>> {

@@ -6,9 +6,8 @@ use super::request::{self, RequestError};
 use super::upstream::{self, Target};
 use crate::edit::Edits;
 use crate::json;
-use crate::provider::StreamUsage;
 use crate::scan::{Doc, Kind, Limits, Node, ScanError};
-use crate::transcript::{OpaquePart, Origin, Part, Role, Transcript};
+use crate::transcript::{OpaquePart, Part, Role, Transcript};
 use crate::usage::{Usage, UsageError};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -105,7 +104,7 @@ impl Request {
     /// The end user's id (`user`).
     #[must_use]
     pub fn user(&self) -> Option<Cow<'_, str>> {
-        self.doc.root().get("user").and_then(|node| node.as_str())
+        request::text(self.doc.root(), "user")
     }
 
     /// The `messages` array as received.
@@ -142,13 +141,7 @@ impl Request {
     /// The last text of a user message.
     #[must_use]
     pub fn last_user_text(&self) -> Option<Cow<'_, str>> {
-        let origin = Origin {
-            role: Role::User,
-            part: Part::Text,
-        };
-        self.transcript
-            .last(origin)
-            .map(|text| text.decode(&self.doc))
+        self.transcript.last_text(Role::User, Part::Text, &self.doc)
     }
 
     /// The edits that turn this body into the one for `target`: the upstream's model
@@ -158,13 +151,7 @@ impl Request {
     pub fn upstream_edits(&self, target: &Target<'_>) -> Edits {
         let mut edits = upstream::edits(&self.doc, target);
         upstream::plain_ids(&mut edits, &self.doc, call_ids(self.doc.root()));
-        match (self.stream, target.provider.quirks.stream_usage) {
-            (true, StreamUsage::OnRequest) => upstream::force_usage(&mut edits, self.doc.root()),
-            (true, StreamUsage::Always) => {
-                let _ = edits.remove_member(self.doc.root(), "stream_options");
-            }
-            (false, _) => {}
-        }
+        upstream::usage_on_streams(&mut edits, self.doc.root(), self.stream, target);
         edits
     }
 }

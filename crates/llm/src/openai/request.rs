@@ -167,6 +167,17 @@ pub(crate) fn refused(name: &str, path: &str) -> RequestError {
     RequestError::new(RequestErrorKind::Refused, path, message)
 }
 
+/// Whether a member is there and true.
+pub(crate) fn is_set(object: Node<'_>, name: &str) -> bool {
+    let value = object.get(name).and_then(|node| node.as_bool());
+    value.unwrap_or(false)
+}
+
+/// The text of a member.
+pub(crate) fn text<'a>(object: Node<'a>, name: &str) -> Option<Cow<'a, str>> {
+    object.get(name)?.as_str()
+}
+
 /// The `model` member: a string, or absent.
 pub(crate) fn model(root: Node<'_>) -> Result<Option<Cow<'_, str>>, RequestError> {
     match root.get("model") {

@@ -3,7 +3,7 @@
 use super::fields;
 use crate::edit::Edits;
 use crate::json;
-use crate::provider::Provider;
+use crate::provider::{Provider, StreamUsage};
 use crate::scan::{Doc, Kind, Node};
 use crate::translate::THOUGHT;
 
@@ -74,8 +74,24 @@ pub(crate) fn plain_ids<'a>(edits: &mut Edits, doc: &Doc, ids: impl Iterator<Ite
     }
 }
 
+/// Asks for usage on streams, in the way in which the provider is asked.
+pub(crate) fn usage_on_streams(
+    edits: &mut Edits,
+    root: Node<'_>,
+    stream: bool,
+    target: &Target<'_>,
+) {
+    match (stream, target.provider.quirks.stream_usage) {
+        (true, StreamUsage::OnRequest) => force_usage(edits, root),
+        (true, StreamUsage::Always) => {
+            let _ = edits.remove_member(root, "stream_options");
+        }
+        (false, _) => {}
+    }
+}
+
 /// Makes the upstream send usage with a stream.
-pub(crate) fn force_usage(edits: &mut Edits, root: Node<'_>) {
+fn force_usage(edits: &mut Edits, root: Node<'_>) {
     match root.get("stream_options") {
         Some(options) if options.kind() == Kind::Object => {
             let asked = options.get("include_usage").and_then(|v| v.as_bool());

@@ -7,7 +7,7 @@ use crate::openai::request::{self, RequestError};
 use crate::openai::{Target, upstream};
 use crate::protocol;
 use crate::scan::{Doc, Kind, Limits, Node};
-use crate::transcript::{Origin, Part, Role, Transcript};
+use crate::transcript::{Part, Role, Transcript};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -91,14 +91,13 @@ impl Request {
     /// The earlier response that this one continues (`previous_response_id`).
     #[must_use]
     pub fn previous_response_id(&self) -> Option<Cow<'_, str>> {
-        self.doc.root().get("previous_response_id")?.as_str()
+        request::text(self.doc.root(), "previous_response_id")
     }
 
     /// Whether the answer is to be made in the background.
     #[must_use]
     pub fn background(&self) -> bool {
-        let asked = self.doc.root().get("background");
-        asked.and_then(|node| node.as_bool()).unwrap_or(false)
+        request::is_set(self.doc.root(), "background")
     }
 
     /// Whether the provider is to keep the response. The API's default is that it does.
@@ -123,12 +122,11 @@ impl protocol::Request for Request {
     }
 
     fn stream(&self) -> bool {
-        let stream = self.doc.root().get("stream");
-        stream.and_then(|node| node.as_bool()).unwrap_or(false)
+        request::is_set(self.doc.root(), "stream")
     }
 
     fn user(&self) -> Option<Cow<'_, str>> {
-        self.doc.root().get("user").and_then(|node| node.as_str())
+        request::text(self.doc.root(), "user")
     }
 
     fn unknown_members(&self) -> Vec<String> {
@@ -136,9 +134,7 @@ impl protocol::Request for Request {
     }
 
     fn last_user_text(&self) -> Option<Cow<'_, str>> {
-        let (role, part) = (Role::User, Part::Text);
-        let text = self.transcript.last(Origin { role, part })?;
-        Some(text.decode(&self.doc))
+        self.transcript.last_text(Role::User, Part::Text, &self.doc)
     }
 
     fn prompt(&self) -> Option<Node<'_>> {

@@ -55,6 +55,32 @@ fn a_rejected_configuration_shows_lines_and_suggestions() {
 }
 
 #[test]
+fn the_check_prints_every_route_without_a_record() {
+    let result = load_text("");
+    let (text, json) = (check_text(&result), check_json(&result));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let routes: Vec<_> = policy::route::Route::ungoverned().collect();
+    assert!(routes.len() > 5);
+    assert_eq!(
+        json["ungoverned_routes"].as_array().unwrap().len(),
+        routes.len()
+    );
+    for route in routes {
+        let line = format!("{} {}: ", route.method.as_str(), route.paths.join(", "));
+        assert!(text.contains(&line), "{line}");
+        let listed = json["ungoverned_routes"].as_array().unwrap();
+        assert!(
+            listed
+                .iter()
+                .any(|own| own.as_str().unwrap().starts_with(&line))
+        );
+    }
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
+        assert!(!text.contains(path), "{path} has records");
+    }
+}
+
+#[test]
 fn the_start_says_what_is_not_active() {
     let text = "litellm_settings: {cache: true}\nsealgate: {opaque_parts: pass}\n\
                 guardrails: [{guardrail_name: g, litellm_params: {guardrail: aim, mode: pre_call, default_on: true}}]\n";
