@@ -306,8 +306,7 @@ fn a_misspelt_key_stops_the_start_only_when_it_would_have_an_effect() {
         "general_settings.alertting",
         "did you mean `alerting`?"
     ));
-    let params =
-        "model_list: [{model_name: a, litellm_params: {model: openai/a, top_q: 3, api_bse: x}}]";
+    let params = "model_list: [{model_name: a, litellm_params: {model: openai/a, extra_bdy: 3, api_bse: x}}]";
     let rejected = load_text(params).unwrap_err();
     assert_eq!(rejected.problems.len(), 1);
     assert_eq!(rejected.problems[0].suggestion.as_deref(), Some("api_base"));
