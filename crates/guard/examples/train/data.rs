@@ -1,12 +1,9 @@
-//! The texts, and those of our own that templates give.
+//! The texts to learn from.
 
 use guard::injection::{Sample, Weights, samples};
 
-/// The group of our own texts, which is in every training.
+/// How the groups of our own texts begin; they are in every training.
 pub(crate) const OWN: &str = "own";
-
-/// Texts that each template gives.
-const EACH: usize = 14;
 
 /// One text to learn from.
 pub(crate) struct Text {
@@ -22,6 +19,11 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// Whether it is one of our own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.group.starts_with(OWN) && self.tier == "own"
+    }
+
     /// The stretch that counts: the worst one.
     pub(crate) fn best(&self, weights: &Weights, first: bool) -> usize {
         if first || self.samples.len() == 1 {
@@ -37,15 +39,9 @@ impl Text {
         best
     }
 
-    /// The part of the data it belongs to. Texts that begin alike, or share a template of their
-    /// source, go together.
-    pub(crate) fn fold(&self, folds: usize) -> usize {
-        let words = self.text.split_whitespace().take(6).map(str::to_lowercase);
-        let start = words.collect::<Vec<_>>().join(" ");
-        let hash = start.bytes().fold(7_u64, |hash, byte| {
-            hash.wrapping_mul(1_099_511_628_211) ^ u64::from(byte)
-        });
-        (hash >> 20) as usize % folds
+    /// Whether its words hold an attack at all: most of one source are ordinary questions.
+    pub(crate) fn decidable(&self) -> bool {
+        self.group != "PurpleLlama" || self.phrase
     }
 
     pub(crate) fn score(&self, weights: &Weights) -> f32 {
@@ -85,6 +81,8 @@ fn group(source: &str) -> &str {
 /// others; those teach languages and topics instead of attacks.
 fn weight(row: &Row, phrase: bool) -> f32 {
     match (row.label, row.tier.as_str()) {
+        // False alarms are counted on these.
+        (0, _) => 0.0,
         (1, "stretch") => 0.03,
         (1, _) if group(&row.source) == "PurpleLlama" && !phrase => 0.04,
         (1, "evasion") => 0.5,
@@ -110,25 +108,18 @@ pub(crate) fn read(path: &str) -> Result<Vec<Text>, Box<dyn std::error::Error>> 
             text: row.text,
         });
     }
-    let mut random = Random(7);
-    for line in include_str!("../../training/own_templates.txt").lines() {
-        let Some((label, template)) = line.split_once(' ').filter(|(l, _)| *l != "#") else {
-            continue;
-        };
-        for _ in 0..EACH {
-            let text = random.expand(template);
-            texts.push(Text {
-                group: OWN.to_owned(),
-                kind: "own".to_owned(),
-                tier: "own".to_owned(),
-                variant: String::new(),
-                label: label.parse()?,
-                weight: 0.6,
-                samples: samples(&text),
-                phrase: guard::injection::phrase(&text).is_some(),
-                text,
-            });
-        }
+    for own in crate::own::texts()? {
+        texts.push(Text {
+            group: format!("{OWN} {}", own.family),
+            kind: own.family,
+            tier: "own".to_owned(),
+            variant: String::new(),
+            label: own.label,
+            weight: 1.0,
+            samples: samples(&own.text),
+            phrase: guard::injection::phrase(&own.text).is_some(),
+            text: own.text,
+        });
     }
     Ok(texts)
 }
@@ -137,7 +128,7 @@ pub(crate) fn read(path: &str) -> Result<Vec<Text>, Box<dyn std::error::Error>> 
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -150,55 +141,4 @@ impl Random {
             items.swap(last, self.below(last + 1));
         }
     }
-
-    /// One text of a template.
-    fn expand(&mut self, template: &str) -> String {
-        let mut out = String::new();
-        let mut rest = template;
-        while let Some(open) = rest.find('{') {
-            out.push_str(&rest[..open]);
-            let Some(length) = closing(&rest[open..]) else {
-                out.push_str(&rest[open..]);
-                return out;
-            };
-            let choices = split(&rest[open + 1..open + length]);
-            let choice = choices[self.below(choices.len())].to_owned();
-            out.push_str(&self.expand(&choice));
-            rest = &rest[open + length + 1..];
-        }
-        out.push_str(rest);
-        out
-    }
-}
-
-/// Where the bracket closes that a text begins with.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' if depth == 1 => return Some(at),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The choices of a bracket.
-fn split(text: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut all) = (0, 0, Vec::new());
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' => depth -= 1,
-            b'|' if depth == 0 => {
-                all.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    all.push(&text[start..]);
-    all
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use guard::injection::{Weights, dense_names};
-
 use crate::data::Text;
 
 /// The area under the curve of hits over false alarms.
@@ -38,7 +36,7 @@ pub(crate) fn print(texts: &[Text], scores: &[f32]) {
     };
     let plain = of(&|text| text.label < 0.5 && text.tier == "core");
     let attacks = of(&|text| text.label > 0.5 && text.tier == "core");
-    let decidable = of(&|text| text.label > 0.5 && text.tier == "core" && text.weight > 0.5);
+    let decidable = of(&|text| text.label > 0.5 && text.tier == "core" && text.decidable());
     let (one, five) = (threshold(&plain, 0.01), threshold(&plain, 0.05));
     println!(
         "core: AUC {:.4}; without undecidable variants {:.4}",
@@ -98,14 +96,44 @@ pub(crate) fn print(texts: &[Text], scores: &[f32]) {
                 let short: String = text.text.chars().take(160).collect();
                 println!("FALSE {score:.2} {} {} {short:?}", text.phrase, text.kind);
             }
+            if text.label > 0.5 && *score < one && text.tier == "core" && text.decidable() {
+                let short: String = text.text.chars().take(160).collect();
+                println!("MISS {score:.2} {} {} {short:?}", text.phrase, text.group);
+            }
         }
     }
 }
 
-/// Prints the weights of phrases.
-pub(crate) fn weights(weights: &Weights) {
-    for (name, weight) in dense_names().iter().zip(&weights.dense) {
-        print!("{name} {weight:.2}; ");
+/// Prints the figures of our own families.
+pub(crate) fn own(texts: &[Text], scores: &[f32]) {
+    let mut families: BTreeMap<(String, bool), Vec<f32>> = BTreeMap::new();
+    let (mut attacks, mut plain) = (Vec::new(), Vec::new());
+    for (text, score) in texts
+        .iter()
+        .zip(scores)
+        .filter(|(_, score)| !score.is_nan())
+    {
+        let key = (text.group.clone(), text.label > 0.5);
+        families.entry(key).or_default().push(*score);
+        if text.label > 0.5 {
+            &mut attacks
+        } else {
+            &mut plain
+        }
+        .push(*score);
     }
-    println!();
+    let one = threshold(&plain, 0.01);
+    println!(
+        "AUC {:.4}, recall at 1 % {:.3} (margin {one:.3})",
+        auc(&attacks, &plain),
+        share(&attacks, one)
+    );
+    for ((family, attack), scores) in &families {
+        println!(
+            "{} {family:<24} n {:>4} above 1 %: {:.3}",
+            u8::from(*attack),
+            scores.len(),
+            share(scores, one)
+        );
+    }
 }

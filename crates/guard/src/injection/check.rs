@@ -16,17 +16,17 @@ static MODEL: LazyLock<Option<Packed>> = LazyLock::new(|| Packed::from_bytes(WEI
 
 /// The margin at which the model counts a text as an attack, fixed on the development set; see
 /// `docs/guardrails.md`. It is the score 0.5.
-const THRESHOLD: f32 = 2.0;
+const THRESHOLD: f32 = 1.0;
 
 /// What hidden or disguised text adds to the margin: nobody writes so by accident.
 fn disguise(tricks: Tricks) -> f32 {
     let added = [
-        (tricks.tags >= 8, 3.0),
-        (tricks.hidden >= 8, 2.0),
-        (tricks.lookalikes >= 6, 2.0),
-        (tricks.zigzag >= 10, 2.0),
-        (tricks.spaced >= 16, 1.5),
-        (tricks.leet >= 4, 1.0),
+        (tricks.tags >= 8, 1.2),
+        (tricks.hidden >= 8, 0.8),
+        (tricks.lookalikes >= 6, 0.8),
+        (tricks.zigzag >= 10, 0.8),
+        (tricks.spaced >= 16, 0.8),
+        (tricks.leet >= 4, 0.6),
     ];
     added
         .iter()
@@ -36,7 +36,7 @@ fn disguise(tricks: Tricks) -> f32 {
 }
 
 /// How fast the score moves with the margin.
-const SLOPE: f32 = 1.5;
+const SLOPE: f32 = 2.0;
 
 /// The score that a phrase which is a hit by itself gives at least.
 const PHRASE_SCORE: f32 = 0.8;

@@ -11,20 +11,19 @@ const WORD: usize = 32;
 
 /// Calls `each` with the number of every feature and the byte where it ends.
 pub(crate) fn features(text: &str, mut each: impl FnMut(u32, usize)) {
-    let mut last = [0x20_u64; 4];
+    let mut last = [0x20_u64; 3];
     let mut word = 0_u64;
     let mut letters = 0_usize;
     let mut previous = [0_u64; 2];
     for (at, c) in text.char_indices() {
         let code = u64::from(c as u32);
-        let [d, e, f, g] = last;
-        let three = mix(mix(f, g), code);
-        each(number(three, 3), at);
-        let four = mix(mix(mix(e, f), g), code);
-        each(number(four, 4), at);
-        let five = mix(mix(mix(mix(d, e), f), g), code);
-        each(number(five, 5), at);
-        last = [e, f, g, code];
+        let [e, f, g] = last;
+        // A rule of dashes says no more than three of them.
+        if code == g && g == f && !c.is_alphanumeric() {
+            continue;
+        }
+        each(number(mix(mix(mix(e, f), g), code), 4), at);
+        last = [f, g, code];
         if c.is_alphanumeric() || c == '\'' {
             if letters < WORD {
                 word = mix(word, code);
@@ -55,7 +54,8 @@ fn end_word(
     let [first, second] = *previous;
     each(number(*word, 11), at);
     each(number(mix(second, *word), 12), at);
-    each(number(mix(mix(first, second), *word), 13), at);
+    // Two words with any word between them.
+    each(number(mix(mix(first, 77), *word), 14), at);
     *previous = [second, *word];
     *word = 0;
     *letters = 0;

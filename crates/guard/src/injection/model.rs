@@ -5,8 +5,8 @@ use super::normal::{Normal, Tricks};
 use super::rules::{Hit, PHRASES};
 
 /// Bytes of a stretch that is judged by itself, and between the starts of two.
-pub(crate) const STRETCH: usize = 640;
-pub(crate) const STRIDE: usize = 320;
+pub(crate) const STRETCH: usize = 400;
+pub(crate) const STRIDE: usize = 200;
 
 /// Kinds of tricks that have a weight.
 pub(crate) const TRICKS: usize = 8;
