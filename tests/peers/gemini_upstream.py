@@ -26,7 +26,8 @@ def wrong_schema(schema, path):
     for name in schema:
         if name not in SCHEMA:
             return f'Unknown name "{name}" at \'{path}\''
-    children = list(schema.get("properties", {}).items()) + [("items", schema["items"])] * ("items" in schema)
+    children = list(schema.get("properties", {}).items())
+    children += [("items", schema["items"])] if "items" in schema else []
     children += [(f"anyOf[{at}]", one) for at, one in enumerate(schema.get("anyOf", []))]
     return next((found for name, child in children if (found := wrong_schema(child, f"{path}.{name}"))), None)
 
