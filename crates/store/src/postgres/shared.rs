@@ -1,13 +1,9 @@
 //! The reference's PostgreSQL table as a chain that several processes share: the chain without a tenant.
 
-use std::time::Duration;
-
 use capsule::{Draft, Hash, Sealed, Signer, Timestamp};
-use postgres::{
-    Client, Config, NoTls, Transaction,
-    config::{Host, SslMode},
-};
+use postgres::{Client, Config, NoTls, Transaction};
 
+use super::{tls::Connector, url::Target};
 use crate::shared::{SharedChain, SharedError};
 
 /// The reference's table with its constraints and its indexes.
@@ -59,7 +55,7 @@ const INSERT: &str = "INSERT INTO quantumpipes_capsules (id, type, sequence, pre
 /// `quantumpipes_capsules` in one database.
 #[derive(Debug)]
 pub struct SharedTable {
-    config: Config,
+    target: Target,
     /// Host and database, without any secret.
     place: String,
     client: Option<Opened>,
@@ -74,35 +70,19 @@ impl std::fmt::Debug for Opened {
 }
 
 impl SharedTable {
-    /// The table in the database of a `postgresql://` URL; it is made when it is first used.
+    /// The table in the database of a `postgresql://` URL, with the TLS that [`Target::parse`] reads in it; the table is made
+    /// when it is first used.
     ///
     /// # Errors
-    /// When the URL cannot be read, or asks for TLS, which is not built yet.
+    /// When the URL cannot be read.
     pub fn new(url: &str) -> Result<SharedTable, SharedError> {
-        let refused = |reason: String| SharedError::Chain {
+        let target = Target::parse(url).map_err(|error| SharedError::Chain {
             place: "postgresql".to_owned(),
-            reason,
-        };
-        // The parser's own message may quote the URL, and the URL may hold a password.
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| refused("the URL cannot be read".to_owned()))?;
-        if config.get_ssl_mode() == SslMode::Require {
-            let reason = "sslmode=require is not built yet; use a local proxy that speaks TLS";
-            return Err(refused(reason.to_owned()));
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(10));
-        }
-        let host = match config.get_hosts().first() {
-            Some(Host::Tcp(name)) => name.clone(),
-            Some(Host::Unix(path)) => path.display().to_string(),
-            None => "localhost".to_owned(),
-        };
-        let place = format!("postgresql://{host}/{}", config.get_dbname().unwrap_or(""));
+            reason: error.to_string(),
+        })?;
         Ok(SharedTable {
-            config,
-            place,
+            place: target.place().to_owned(),
+            target,
             client: None,
         })
     }
@@ -118,7 +98,16 @@ impl SharedTable {
 
     fn connect(&self) -> Result<Client, SharedError> {
         let failed = self.failed("connect to");
-        let mut client = self.config.connect(NoTls).map_err(&failed)?;
+        let tls = Connector::new(&self.target.tls).map_err(|reason| SharedError::Chain {
+            place: self.place.clone(),
+            reason,
+        })?;
+        let config = Config::from(self.target.config.clone());
+        let mut client = match tls {
+            Some(connector) => config.connect(connector),
+            None => config.connect(NoTls),
+        }
+        .map_err(&failed)?;
         let fsync: String = client
             .query_one("SHOW fsync", &[])
             .and_then(|row| row.try_get(0))

@@ -21,6 +21,7 @@ mod ledger_on_sqlite;
 mod peer;
 mod pg_server;
 mod pg_shared;
+mod pg_tls;
 mod reading;
 mod redis;
 mod support;
