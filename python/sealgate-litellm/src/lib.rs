@@ -1,6 +1,7 @@
 //! The native half of the LiteLLM callback: reading an event, sealing it, storing it.
 
 mod call;
+mod key;
 mod place;
 mod queue;
 mod record;
@@ -12,9 +13,9 @@ use std::{path::Path, sync::Arc, thread, time::Duration};
 use capsule::{CapsuleType, Signer};
 use ledger::{Clock, SystemClock};
 use pyo3::{create_exception, exceptions::PyException, prelude::*, types::PyDict};
-use store::{keys::shared_seed, signer::FastSigner};
 
 use call::{Call, Event};
+use key::KeyFile;
 use place::Place;
 use queue::{Bounds, Item, Queue, Queues, Refused};
 use record::{Content, DigestKey, Settings};
@@ -31,7 +32,7 @@ create_exception!(
 #[pyclass(frozen, module = "sealgate_litellm._native")]
 struct Store {
     queues: &'static Queues,
-    signer: &'static FastSigner,
+    key: KeyFile,
     digest_key: &'static DigestKey,
     report: &'static Report,
     place: Place,
@@ -52,13 +53,14 @@ impl Store {
     ) -> PyResult<Store> {
         let place = Place::named(kind, target).map_err(CapsuleError::new_err)?;
         let checked = py.detach(|| -> Result<_, String> {
-            let seed = shared_seed(Path::new(key)).map_err(|error| error.to_string())?;
-            let signer = FastSigner::from_seed(&seed).map_err(|error| error.to_string())?;
+            let (key, digest_key) = KeyFile::open(Path::new(key))?;
             let mut chain = place.chain().map_err(|error| error.to_string())?;
-            chain.check(&signer).map_err(|error| error.to_string())?;
-            Ok((signer, DigestKey::derive(&seed)))
+            chain
+                .check(key.signer())
+                .map_err(|error| error.to_string())?;
+            Ok((key, digest_key))
         });
-        let (signer, digest_key) = checked.map_err(CapsuleError::new_err)?;
+        let (key, digest_key) = checked.map_err(CapsuleError::new_err)?;
         let report: Report = Box::new(move |message, is_error| {
             // Not while the interpreter ends: then the caller of `flush` reports.
             Python::try_attach(|py| {
@@ -69,7 +71,7 @@ impl Store {
         });
         Ok(Store {
             queues: Box::leak(Box::new(Queues::new(Bounds { records, bytes }))),
-            signer: Box::leak(Box::new(signer)),
+            key,
             digest_key: Box::leak(Box::new(digest_key)),
             report: Box::leak(Box::new(report)),
             place,
@@ -79,7 +81,10 @@ impl Store {
     /// The public key that verifies the records, 64 hex digits.
     #[getter]
     fn public_key(&self) -> String {
-        self.signer.public_key().hex()
+        let mut key = self.key.clone();
+        // What there is to tell is the writer's to tell.
+        drop(key.refresh());
+        key.signer().public_key().hex()
     }
 
     /// Waits until everything that was submitted so far is written. False when the time was not enough.
@@ -158,7 +163,7 @@ impl Store {
         let settings = settings(agent_id, domain, capsule_type, content)?;
         Ok(Recorder {
             queues: self.queues,
-            signer: self.signer,
+            key: self.key.clone(),
             digest_key: self.digest_key,
             report: self.report,
             place: self.place.clone(),
@@ -171,7 +176,7 @@ impl Store {
 #[pyclass(frozen, module = "sealgate_litellm._native")]
 struct Recorder {
     queues: &'static Queues,
-    signer: &'static FastSigner,
+    key: KeyFile,
     digest_key: &'static DigestKey,
     report: &'static Report,
     place: Place,
@@ -227,7 +232,7 @@ impl Recorder {
         let writer = Writer {
             queue,
             chain: self.place.chain().map_err(std::io::Error::other)?,
-            signer: self.signer,
+            key: self.key.clone(),
             digest_key: self.digest_key,
             report: self.report,
         };

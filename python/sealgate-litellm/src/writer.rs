@@ -7,12 +7,10 @@ use std::{
 
 use capsule::{Capsule, Draft, Hash, Id};
 use ledger::{Clock, SystemClock, new_id};
-use store::{
-    shared::{SharedChain, SharedError},
-    signer::FastSigner,
-};
+use store::shared::{SharedChain, SharedError};
 
 use crate::{
+    key::KeyFile,
     queue::{Item, Queue, State, wait},
     record::{DigestKey, Recorder},
 };
@@ -32,7 +30,7 @@ pub(crate) type Report = Box<dyn Fn(&str, bool) + Send + Sync>;
 pub(crate) struct Writer {
     pub(crate) queue: &'static Queue,
     pub(crate) chain: Box<dyn SharedChain>,
-    pub(crate) signer: &'static FastSigner,
+    pub(crate) key: KeyFile,
     pub(crate) digest_key: &'static DigestKey,
     pub(crate) report: &'static Report,
 }
@@ -159,8 +157,11 @@ impl Writer {
                 reason: "its minimal form is not accepted".to_owned(),
             });
         }
+        if let Some((message, is_error)) = self.key.refresh() {
+            (self.report)(&message, is_error);
+        }
         self.chain
-            .append(drafts, self.signer, SystemClock.now(), again)
+            .append(drafts, self.key.signer(), SystemClock.now(), again)
     }
 
     /// Counts and reports.

@@ -379,6 +379,64 @@ def outlast():
     return 40
 
 
+def key_rotation():
+    """A process goes on while its key is replaced, by each of the tools."""
+    import subprocess
+
+    logger = register()
+    count, stop = 0, threading.Event()
+    made = []
+
+    def load():
+        number = 0
+        while not stop.is_set():
+            logger.log_success_event({"model": "m", "messages": QUESTION, "call_type": "completion"}, None, 1.0, 2.0)
+            number += 1
+            stop.wait(0.002)
+        made.append(number)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    for tool in os.environ["SEALGATE_TEST_TOOLS"].split(":"):
+        for number in range(5):
+            ask(number)
+        count += 5
+        assert logger.flush()
+        before = logger.capsules.public_key
+        subprocess.run([tool, "keys", "rotate"], check=True, stdout=subprocess.DEVNULL)
+        assert logger.capsules.public_key != before
+    for number in range(5):
+        ask(number)
+    stop.set()
+    thread.join()
+    assert logger.flush()
+    assert logger.stats()["failed_commits"] == 0, logger.stats()
+    return count + 5 + made[0]
+
+
+def over_tls():
+    """Refused addresses say why and hold no password; the others work."""
+    import json
+
+    told = json.loads(os.environ["SEALGATE_TEST_TLS"])
+    for url, words in told["refused"]:
+        try:
+            Capsules(url)
+        except CapsuleError as error:
+            assert words in str(error), (url, str(error))
+            assert told["password"] not in str(error), str(error)
+        else:
+            raise AssertionError(url)
+    logger = None
+    for url in told["accepted"]:
+        logger = register(capsules=Capsules(url))
+    for number in range(5):
+        ask(number)
+    # LiteLLM keeps callbacks that it has once taken over; these heard of no call before.
+    assert logger is not None
+    return 5
+
+
 def sigterm_sync():
     """SIGTERM to a script while its calls are being reported."""
     register()

@@ -82,6 +82,18 @@ class Calls(unittest.TestCase):
                 self.assertEqual(len(home.records()), made, done.stderr[-3000:])
                 home.verify(made)
 
+    def test_a_key_that_is_replaced_meanwhile(self):
+        """The new key seals from then on; all records verify with the keyring, and none is lost."""
+        made, done = self.home.run("key_rotation", SEALGATE_TEST_TOOLS=f"{chain.CAPSULE}:{chain.REFERENCE}")
+        with sqlite3.connect(self.home.database) as connection:
+            rows = connection.execute("SELECT signed_by FROM capsules ORDER BY sequence").fetchall()
+        connection.close()
+        signers = [row[0] for row in rows]
+        changes = [second for first, second in zip(signers, signers[1:]) if first != second]
+        self.assertEqual((len(signers), len(changes), len(set(signers))), (made, 2, 3), done.stderr[-3000:])
+        self.assertIn(f"{signers[-1]} seals from now on", done.stderr)
+        self.home.verify(made)
+
     def test_errors_are_raised_when_they_shall_be(self):
         self.check("raising")
 

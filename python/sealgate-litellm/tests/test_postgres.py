@@ -23,7 +23,7 @@ PROGRAMS = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True
 class Server:
     """A cluster in a directory of its own, on a socket in it."""
 
-    def __init__(self):
+    def __init__(self, options=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sg-pg-"))
         # The server does not run as root; Debian's package makes a user for it.
         self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -32,9 +32,11 @@ class Server:
         owner = "postgres" if self.user else pwd.getpwuid(os.getuid()).pw_name
         self.folder.chmod(0o755)
         self._run("initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", owner, "-N")
-        options = f"-k {self.folder} -c listen_addresses=127.0.0.1 -p {self._port()} -c shared_buffers=32MB"
+        options = f"-k {self.folder} -c listen_addresses=127.0.0.1 -p {self._port()} -c shared_buffers=32MB {options}"
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "90", "-l", str(self.folder / "log"), "-o", options, "start")
+        self.owner = owner
         self.url = f"postgresql://{owner}@127.0.0.1:{self.port}/postgres"
+        self.socket = f"postgresql://{owner}@/postgres?host={self.folder}&port={self.port}"
 
     def _port(self):
         import socket
@@ -48,7 +50,7 @@ class Server:
         subprocess.run([*self.user, f"{PROGRAMS}/{program}", *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=180)
 
     def sql(self, statement):
-        done = subprocess.run([f"{PROGRAMS}/psql", self.url, "-Atqc", statement], check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([f"{PROGRAMS}/psql", self.socket, "-Atqc", statement], check=True, capture_output=True, text=True, timeout=60)
         return done.stdout.splitlines()
 
     def close(self):
@@ -125,6 +127,68 @@ class OnPostgres(unittest.TestCase):
         self.assertEqual(len(self.records()), made, done.stderr[-3000:])
         self.assertIn("none is lost", done.stderr)
         self.verify(made)
+
+
+PASSWORD = "canary-4f1c"
+
+
+@unittest.skipUnless(PROGRAMS or os.environ.get("SEALGATE_REQUIRE_POSTGRES"), "PostgreSQL is not installed")
+class OverTls(unittest.TestCase):
+    """A server that takes connections over TLS alone, with a certificate for `localhost` by a throwaway authority."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sg-tls-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        for name in ("right", "wrong"):
+            self.openssl(f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem")
+        self.openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr")
+        (self.folder / "names").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+        self.openssl("x509 -req -in server.csr -CA right.pem -CAkey right.key -set_serial 2 -days 2 -extfile names -out server.pem")
+        (self.folder / "hba").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        if os.getuid() == 0:
+            # The server insists that nobody but its own user can read the key.
+            user = pwd.getpwnam("postgres").pw_uid
+            for file in (self.folder, *self.folder.iterdir()):
+                os.chown(file, user, -1)
+        self.server = Server(f"-c ssl=on -c ssl_cert_file={self.folder}/server.pem -c ssl_key_file={self.folder}/server.key "
+                             f"-c hba_file={self.folder}/hba")
+        self.addCleanup(self.server.close)
+        self.server.sql(f"ALTER USER CURRENT_USER PASSWORD '{PASSWORD}'")
+        self.home = chain.Home()
+        self.addCleanup(self.home.close)
+
+    def openssl(self, arguments):
+        subprocess.run(["openssl", *arguments.split()], cwd=self.folder, check=True, capture_output=True, timeout=120)
+
+    def url(self, host, parameters):
+        return f"postgresql://{self.server.owner}:{PASSWORD}@{host}:{self.server.port}/postgres?{parameters}"
+
+    def test_only_the_right_authority_and_name_are_believed(self):
+        right, wrong = (f"sslrootcert={self.folder}/{name}.pem" for name in ("right", "wrong"))
+        told = {
+            "password": PASSWORD,
+            "refused": [
+                (self.url("localhost", f"sslmode=verify-full&{wrong}"), "UnknownIssuer"),
+                (self.url("localhost", "sslmode=require"), "UnknownIssuer"),
+                (self.url("127.0.0.1", f"sslmode=verify-full&{right}"), "not valid for name"),
+                (self.url("127.0.0.1", f"sslmode=require&{right}"), "not valid for name"),
+                (self.url("localhost", "sslmode=disable"), "no encryption"),
+                (self.url("localhost", ""), "no encryption"),
+                (self.url("localhost", "sslmode=verify-full&sslrootcert=/nowhere/roots.pem"), "/nowhere/roots.pem"),
+                (self.url("localhost", "sslmode=sometimes"), "sslmode"),
+            ],
+            "accepted": [self.url("localhost", f"sslmode={mode}&{right}") for mode in ("require", "verify-ca", "verify-full")],
+        }
+        made, done = self.home.run("over_tls", SEALGATE_TEST_TLS=json.dumps(told))
+        self.assertNotIn(PASSWORD, done.stderr)
+        columns = "json_build_object('hash', hash, 'signature', signature, 'signature_pq', signature_pq, 'signed_at', signed_at, 'signed_by', signed_by)"
+        rows = self.server.sql(f"SELECT data || chr(31) || {columns} FROM quantumpipes_capsules ORDER BY sequence")
+        records = [json.loads(data) | json.loads(seal) for data, seal in (row.split("\x1f") for row in rows)]
+        self.assertEqual(len(records), made, done.stderr[-3000:])
+        exported = self.home.folder / "chain.json"
+        exported.write_text(json.dumps(records), encoding="utf-8")
+        for tool in (chain.CAPSULE, chain.REFERENCE):
+            self.home.verified(tool, made, str(exported))
 
 
 if __name__ == "__main__":

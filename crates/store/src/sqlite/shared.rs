@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use capsule::{Draft, Hash, Sealed, Signer, Timestamp};
+use capsule::{Draft, Hash, PublicKey, Sealed, Signer, Timestamp};
 use ledger::journal::Head;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 
@@ -62,6 +62,8 @@ struct Open {
     /// The log's device and inode when this connection first wrote; `None` before, and without a log.
     log: Option<(u64, u64)>,
     wal: bool,
+    /// The file of a gateway's ledger, whose records one key signs at a time.
+    ledger: bool,
 }
 
 impl SharedFile {
@@ -106,10 +108,14 @@ impl SharedFile {
             });
         }
         make_tables(&connection).map_err(self.failed("make the table in"))?;
+        let application: i64 = connection
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .map_err(&failed)?;
         Ok(Open {
             connection,
             log: None,
             wal: mode == "wal",
+            ledger: application == APPLICATION_ID,
         })
     }
 
@@ -164,6 +170,9 @@ impl SharedFile {
         let committing = self.failed("commit to");
         let place = self.path.display().to_string();
         let open = self.begin()?;
+        if open.ledger {
+            allowed(&open.connection, signer, &place, &reading)?;
+        }
         let connection = &open.connection;
         let mut head = head(connection).map_err(&reading)?;
         let signed_at = now.to_string();
@@ -205,26 +214,10 @@ impl SharedChain for SharedFile {
         let connection = &open.connection;
         connection.prepare(INSERT).map_err(&failed)?;
         head(connection).map_err(&failed)?;
-        let application: i64 = connection
-            .pragma_query_value(None, "application_id", |row| row.get(0))
-            .map_err(&failed)?;
-        let newest = "SELECT signed_by FROM capsules ORDER BY sequence DESC LIMIT 1";
-        let expected: Option<String> = connection
-            .query_row(newest, [], |row| row.get(0))
-            .optional()
-            .map_err(&failed)?
-            .flatten();
-        let found = signer.fingerprint();
-        match expected {
-            Some(expected) if application == APPLICATION_ID && expected != found => {
-                Err(SharedError::OtherKey {
-                    place,
-                    expected,
-                    found,
-                })
-            }
-            _ => Ok(()),
+        if open.ledger {
+            allowed(connection, signer, &place, &failed)?;
         }
+        Ok(())
     }
 
     fn append(
@@ -310,6 +303,44 @@ fn head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
         .prepare_cached(HEAD)?
         .query_row([], read_head)
         .optional()
+}
+
+/// Whether this key signs the next record of a ledger: it signed the newest one, or that one hands over to it.
+fn allowed(
+    connection: &Connection,
+    signer: &dyn Signer,
+    place: &str,
+    failed: &impl Fn(rusqlite::Error) -> SharedError,
+) -> Result<(), SharedError> {
+    let newest = "SELECT signed_by, CASE type WHEN 'system' THEN data END FROM capsules \
+                  ORDER BY sequence DESC LIMIT 1";
+    let newest: Option<(Option<String>, Option<String>)> = connection
+        .prepare_cached(newest)
+        .and_then(|mut statement| {
+            let read = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+            read.optional()
+        })
+        .map_err(failed)?;
+    let Some((signed_by, data)) = newest else {
+        return Ok(());
+    };
+    let heir = data
+        .and_then(|data| serde_json::from_str::<serde_json::Value>(&data).ok())
+        .and_then(|record| {
+            let key = record
+                .pointer("/context/environment/new_public_key")?
+                .as_str()?;
+            Some(PublicKey::from_hex(key).ok()?.fingerprint())
+        });
+    let found = signer.fingerprint();
+    match heir.or(signed_by) {
+        Some(expected) if expected != found => Err(SharedError::OtherKey {
+            place: place.to_owned(),
+            expected,
+            found,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn exists(connection: &Connection, draft: &Draft) -> rusqlite::Result<bool> {

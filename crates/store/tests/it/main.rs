@@ -24,5 +24,6 @@ mod pg_shared;
 mod pg_tls;
 mod reading;
 mod redis;
+mod shared_file;
 mod support;
 mod views_on_postgres;
