@@ -18,6 +18,9 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 def register(**settings):
+    # LiteLLM keeps every callback that it has once taken over: scenarios that follow each other share one.
+    if not settings and litellm.callbacks:
+        return litellm.callbacks[0]
     if "SEALGATE_TEST_POSTGRES" in os.environ:
         settings.setdefault("capsules", Capsules(os.environ["SEALGATE_TEST_POSTGRES"]))
     logger = CapsuleLogger(**settings)
@@ -379,6 +382,87 @@ def outlast():
     return 40
 
 
+def shapes():
+    """Whatever the messages are, there is a record; also of events that lack everything."""
+    from shapes import MESSAGES
+
+    logger = register()
+    for number, messages in enumerate(MESSAGES):
+        logger.log_success_event({"model": f"shape-{number}", "messages": messages, "call_type": "completion"}, None, 1.0, 2.0)
+    itself = []
+    itself.append(itself)
+    for event in (
+        ({}, None, None, None), (None, None, None, None), ({"messages": itself}, object(), "yesterday", 5), ({"messages": object()}, [], 1.0, 0.0),
+        ({"model": None, "call_type": None, "messages": [None]}, {"choices": [None]}, 1.0, 2.0),
+    ):
+        logger.log_success_event(*event)
+        logger.log_failure_event(*event)
+    return len(MESSAGES) + 10
+
+
+def back_pressure():
+    """A queue with room for two: hooks wait, in threads and on a loop, and every record is written."""
+    from sealgate_litellm import _capsules
+
+    _capsules.MAX_RECORDS = 2
+    logger = register()
+    event = {"model": "m", "messages": QUESTION, "call_type": "completion"}, None, 1.0, 2.0
+
+    def load(_number):
+        for _ in range(50):
+            logger.log_success_event(*event)
+
+    async def work():
+        await asyncio.gather(*(logger.async_log_success_event(*event) for _ in range(50)))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        loads = pool.map(load, range(4))
+        asyncio.run(work())
+        list(loads)
+    assert logger.flush()
+    stats = logger.stats()
+    assert stats["waits_for_room"] > 0 and stats["written"] == 250, stats
+    return 250
+
+
+HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+
+def locked_file():
+    """Another program holds the file: one logger raises, the other keeps its record; none is lost."""
+    import subprocess
+
+    kept = register()
+    raising = CapsuleLogger(swallow_errors=False)
+    event = {"model": "m", "messages": QUESTION, "call_type": "completion"}, None, 1.0, 2.0
+    raising.log_success_event(*event)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, kept.capsules.target], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    kept.log_success_event(*event)
+    for call in (lambda: raising.log_success_event(*event), lambda: asyncio.run(raising.async_log_failure_event(*event))):
+        try:
+            call()
+        except CapsuleError as error:
+            assert "lock" in str(error), error
+        else:
+            raise AssertionError("a record that is not written must raise")
+    stats = kept.stats()
+    assert (stats["written"], stats["waiting"], stats["failing"]) == (1, 3, True), stats
+    assert stats["failed_commits"] >= 1 and "lock" in stats["last_error"], stats
+    holder.stdin.close()
+    assert holder.wait() == 0
+    assert kept.flush()
+    assert (kept.stats()["written"], kept.stats()["failing"]) == (4, False), kept.stats()
+    return 4
+
+
 def key_rotation():
     """A process goes on while its key is replaced, by each of the tools."""
     import subprocess
@@ -485,5 +569,5 @@ def raising():
 
 
 if __name__ == "__main__":
-    made = globals()[sys.argv[1]]()
+    made = sum(globals()[name]() for name in sys.argv[1].split("+"))
     print(made, flush=True)

@@ -1,11 +1,13 @@
 """Records = calls, whatever the application does; each chain verifies with both tools and goes on."""
 
+import hashlib
 import json
 import sqlite3
 import sys
 import unittest
 
 import chain
+import shapes
 from qp_capsule import validate_capsule_dict
 
 
@@ -82,6 +84,16 @@ class Calls(unittest.TestCase):
                 self.assertEqual(len(home.records()), made, done.stderr[-3000:])
                 home.verify(made)
 
+    def test_hooks_wait_when_the_queue_is_full(self):
+        self.check("back_pressure")
+
+    def test_a_file_that_another_program_holds(self):
+        made, done = self.home.run("locked_file")
+        self.assertIn("none is lost", done.stderr)
+        self.assertIn("records are written again", done.stderr)
+        self.assertEqual(len(self.home.records()), made, done.stderr[-3000:])
+        self.home.verify(made)
+
     def test_a_key_that_is_replaced_meanwhile(self):
         """The new key seals from then on; all records verify with the keyring, and none is lost."""
         made, done = self.home.run("key_rotation", SEALGATE_TEST_TOOLS=f"{chain.CAPSULE}:{chain.REFERENCE}")
@@ -123,8 +135,23 @@ class Records(unittest.TestCase):
         self.assertEqual(record["outcome"]["status"], "success")
         self.assertEqual(record["execution"]["tool_calls"][0]["arguments"], {"model": "gpt-4o", "message_count": 1})
 
+    def test_messages_of_any_shape(self):
+        made, done = self.home.run("shapes")
+        records = {record["reasoning"]["model"]: record for record in self.home.records()}
+        for number, (messages, request) in enumerate(zip(shapes.MESSAGES, shapes.REQUESTS)):
+            record = records[f"shape-{number}"]
+            self.assertEqual(record["trigger"]["request"], request)
+            expected = None
+            if messages is not None:
+                text = json.dumps(messages, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                expected = hashlib.sha3_256(text.encode()).hexdigest()
+            self.assertEqual(record["reasoning"]["prompt_hash"], expected, messages)
+        self.assertEqual(len(self.home.records()), made, done.stderr[-3000:])
+        self.home.verify(made)
+
     def test_parameters_of_the_published_page(self):
-        self.home.run("documented")
+        _, done = self.home.run("documented")
+        self.assertIn("recommended: content='masked' or content='hash'", done.stderr)
         database = self.home.folder / "other.db"
         record = self.home.records(database)[0]
         self.assertEqual((record["type"], record["domain"], record["context"]["agent_id"]), ("agent", "finance", "trading-bot"))

@@ -4,6 +4,7 @@ A server of its own is started when PostgreSQL's programs are installed (Debian:
 runs, which a line at the end says; with SEALGATE_REQUIRE_POSTGRES set that is a failure.
 """
 
+import concurrent.futures
 import glob
 import json
 import os
@@ -16,6 +17,7 @@ import tempfile
 import unittest
 
 import chain
+import test_proxy
 
 PROGRAMS = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
 
@@ -100,6 +102,24 @@ class OnPostgres(unittest.TestCase):
 
     def test_threads_and_loops(self):
         self.check("threads_and_loops")
+
+    def test_threads_streams_and_failures(self):
+        self.check("async_100+threads+streams_sync+streams_async+exceptions")
+
+    def test_in_the_proxy_under_load_and_sigterm(self):
+        callback = ("from sealgate_litellm import CapsuleLogger, Capsules\n\n"
+                    f"capsule_logger = CapsuleLogger(Capsules({self.server.url!r}))\n")
+        proxy = test_proxy.Proxy(self.home, callback)
+        self.addCleanup(proxy.close)
+        proxy.wait_until_ready()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(proxy.ask, range(200)))
+            answers += pool.map(lambda number: proxy.ask(number, stream=True), range(200, 220))
+        proxy.stop()
+        self.assertEqual({status for status, _ in answers}, {200}, proxy.said())
+        asked = {record["trigger"]["request"] for record in self.records()}
+        self.assertEqual((len(self.records()), len(asked)), (220, 220), proxy.said())
+        self.verify(220)
 
     def test_four_processes(self):
         self.check("processes")

@@ -23,10 +23,10 @@ CALLBACK = "from sealgate_litellm import CapsuleLogger\n\ncapsule_logger = Capsu
 
 
 class Proxy:
-    def __init__(self, home):
+    def __init__(self, home, callback=CALLBACK):
         self.home = home
         (home.folder / "config.yaml").write_text(CONFIG)
-        (home.folder / "capsules_callback.py").write_text(CALLBACK)
+        (home.folder / "capsules_callback.py").write_text(callback)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
