@@ -129,6 +129,39 @@ async def _until_written(logger, count):
         await asyncio.sleep(0.01)
 
 
+def a_slow_neighbour():
+    """Another callback takes longer than the loop lives, and longer than LiteLLM waits for it."""
+    from litellm.integrations.custom_logger import CustomLogger
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER as worker
+
+    class Slow(CustomLogger):
+        async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
+            slow.append(kwargs)
+            await asyncio.sleep(3600)
+
+    slow = []
+    logger = register()
+    litellm.callbacks = [Slow(), logger]
+
+    async def begun(count):
+        async for _ in await aask(0, stream=True):
+            pass
+        await many(count - 1)
+        while len(slow) < count:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(begun(20))
+    worker.timeout = 0.2
+    asyncio.run(asyncio.wait_for(_slowly(logger), 120))
+    return 25
+
+
+async def _slowly(logger):
+    await many(5, 20)
+    while logger.stats()["written"] < 25:
+        await asyncio.sleep(0.01)
+
+
 def reported_by_two_threads():
     """A text completion is a completion inside, and LiteLLM gives both to its pool as one call."""
     register()

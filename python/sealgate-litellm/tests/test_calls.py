@@ -46,6 +46,10 @@ class Calls(unittest.TestCase):
     def test_events_that_litellm_loses(self):
         self.check("events_that_litellm_loses")
 
+    def test_a_slow_callback_beside_ours(self):
+        for record in self.check("a_slow_neighbour"):
+            self.assertEqual((record["outcome"]["status"], record["outcome"]["result"]), ("success", "Paris"))
+
     def test_a_call_that_two_threads_report(self):
         self.check("reported_by_two_threads")
 

@@ -18,7 +18,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from functools import wraps
+from contextvars import ContextVar
+from datetime import datetime
+from functools import partial, wraps
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -31,6 +33,7 @@ LONGEST_SECONDS = 20.0
 MOST_AT_ONCE = 100
 """Events that run here at once on one loop, as with LiteLLM itself."""
 
+_current: ContextVar[Reporting | None] = ContextVar("sealgate_reporting", default=None)
 _waiting: dict[int, Reporting] = {}
 _running: dict[int, Reporting] = {}
 _loops: WeakSet[Any] = WeakSet()
@@ -39,10 +42,13 @@ _loops: WeakSet[Any] = WeakSet()
 class Reporting(Coroutine[Any, Any, Any]):
     """A coroutine that reports a call, remembered until it has. Cancelled before it has begun, it begins all the same: the
     call has ended, and nothing else will ever report it. Once it waits for something, it is cancelled as any other. Given to
-    two tasks, it runs in the first and is over at once in the second."""
+    two tasks, it runs in the first and is over at once in the second. When it is cut short, by the end of its loop or because
+    another callback took too long, `missed` is called with the loggers that heard of the call."""
 
-    def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, inner: Coroutine[Any, Any, Any], missed: Callable[[set[int]], None] | None = None) -> None:
         self._inner = inner
+        self._missed = missed
+        self.heard: set[int] = set()
         self._runner: Any = None
         self.loop: Any = _running_loop()
         self.since = time.monotonic()
@@ -58,14 +64,25 @@ class Reporting(Coroutine[Any, Any, Any]):
             return False, self._runner is runner
         self._runner = runner
         _running[id(self)] = self
+        if self._missed is not None:
+            _current.set(self)
         return True, True
+
+    def _over(self, error: BaseException | None) -> None:
+        """It returned, raised or was cut short."""
+        _running.pop(id(self), None)
+        missed, self._missed = self._missed, None
+        if missed is not None and isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            try:
+                missed(self.heard)
+            except Exception:
+                log.exception("LiteLLM did not report a call")
 
     def _step(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
             return step(*args)
-        except BaseException:
-            # It returned, raised or was cancelled: it is over.
-            _running.pop(id(self), None)
+        except BaseException as error:
+            self._over(error)
             raise
 
     def send(self, value: Any) -> Any:
@@ -85,8 +102,10 @@ class Reporting(Coroutine[Any, Any, Any]):
     def close(self) -> None:
         # What has not begun is still to be reported, whoever gives it up.
         if id(self) not in _waiting:
-            _running.pop(id(self), None)
-            self._inner.close()
+            try:
+                self._inner.close()
+            finally:
+                self._over(GeneratorExit())
 
     def forget(self) -> None:
         """In a forked process: it is the parent's to report."""
@@ -97,9 +116,12 @@ class Reporting(Coroutine[Any, Any, Any]):
         if not self._begin()[1]:
             return None
         try:
-            return (yield from self._inner.__await__())
-        finally:
-            _running.pop(id(self), None)
+            result = yield from self._inner.__await__()
+        except BaseException as error:
+            self._over(error)
+            raise
+        self._over(None)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -147,13 +169,57 @@ async def _run(event: Reporting) -> None:
         log.exception("LiteLLM failed to report a call")
 
 
+def heard(logger: Any) -> None:
+    """A logger has been told of the call that is being reported here."""
+    event = _current.get()
+    if event is not None:
+        event.heard.add(id(logger))
+
+
 def _reporting(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Reporting]:
+    missed = {"async_success_handler": _missed_success, "async_failure_handler": _missed_failure}.get(function.__name__)
+
     @wraps(function)
     def begin(*args: Any, **kwargs: Any) -> Reporting:
-        return Reporting(function(*args, **kwargs))
+        tell = None if missed is None else partial(missed, args, kwargs)
+        return Reporting(function(*args, **kwargs), tell)
 
     begin.reports_calls = True  # type: ignore[attr-defined]
     return begin
+
+
+def _missed_success(args: Any, kwargs: Any, told: set[int]) -> None:
+    """Tells our loggers of an answered call whose report was cut short before it came to them."""
+    call, result, start, end = _arguments(args, kwargs, "result", "start_time", "end_time")
+    if getattr(call, "stream", None) is True:
+        # Only the end of a stream is an event.
+        result = call.model_call_details.get("async_complete_streaming_response")
+        if result is None:
+            return
+    for logger in _ours(call, "_async_success_callback", "async_success_handler", told):
+        logger.log_success_event(call.model_call_details, result, start or call.start_time, end or datetime.now())
+
+
+def _missed_failure(args: Any, kwargs: Any, told: set[int]) -> None:
+    call, error, start, end = _arguments(args[:2] + args[3:], kwargs, "exception", "start_time", "end_time")
+    details = {**call.model_call_details, "exception": error}
+    for logger in _ours(call, "_async_failure_callback", "async_failure_handler", told):
+        logger.log_failure_event(details, None, start or call.start_time, end or datetime.now())
+
+
+def _arguments(args: Any, kwargs: Any, *names: str) -> list[Any]:
+    call, *given = args
+    return [call, *(given[place] if place < len(given) else kwargs.get(name) for place, name in enumerate(names))]
+
+
+def _ours(call: Any, callbacks: str, hook: str, told: set[int]) -> list[Any]:
+    known = getattr(sys.modules.get("litellm"), callbacks, ())
+    params = call.model_call_details.get("litellm_params") or {}
+    return [
+        logger for logger in known
+        if hasattr(logger, "told_late") and id(logger) not in told
+        and call.should_run_callback(callback=logger, litellm_params=params, event_hook=hook)
+    ]
 
 
 _locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()

@@ -9,7 +9,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from . import _lifetime
+from . import _lifetime, _litellm
 from ._capsules import Capsules, CapsuleType, adopt, type_name
 from ._native import CapsuleError
 
@@ -35,6 +35,9 @@ class CapsuleLogger(CustomLogger):
 
     Errors of the store, the key or a parameter raise :class:`CapsuleError` here, whatever ``swallow_errors`` says.
     """
+
+    told_late = True
+    """Told of a call after its report was cut short, too."""
 
     def __init__(
         self,
@@ -109,6 +112,7 @@ class CapsuleLogger(CustomLogger):
             self._failed(error)
 
     async def _alog(self, *event: Any) -> None:
+        _litellm.heard(self)
         try:
             ticket = self._recorder.record(*event, False)
             while not ticket:
