@@ -47,8 +47,11 @@ class Calls(unittest.TestCase):
         self.check("events_that_litellm_loses")
 
     def test_a_slow_callback_beside_ours(self):
-        for record in self.check("a_slow_neighbour"):
+        *answered, failed = self.check("a_slow_neighbour")
+        for record in answered:
             self.assertEqual((record["outcome"]["status"], record["outcome"]["result"]), ("success", "Paris"))
+        self.assertEqual(failed["outcome"]["status"], "failure")
+        self.assertIn("provider is down", failed["outcome"]["error"])
 
     def test_a_call_that_two_threads_report(self):
         self.check("reported_by_two_threads")

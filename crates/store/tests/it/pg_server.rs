@@ -112,16 +112,6 @@ impl Server {
         })
     }
 
-    /// Its directory, which holds its socket too.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Its port on 127.0.0.1.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Makes an empty database and gives its URL.
     pub(crate) fn database(&self) -> String {
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);

@@ -56,7 +56,8 @@ impl Secured {
         programs()?;
         let folder = tempfile::tempdir().unwrap();
         certificates(folder.path());
-        let access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        let access =
+            "hostssl postgres all 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
         std::fs::write(folder.path().join("hba"), access).unwrap();
         // The server reads them as a user of its own and insists that nobody else can read the key.
         if rustix::process::geteuid().is_root() {
@@ -82,20 +83,10 @@ impl Secured {
         Some(secured)
     }
 
+    /// `psql` encrypts where the server insists.
     fn sql(&self, database: &str, statement: &str) -> Vec<String> {
-        let url = format!(
-            "postgresql://{}@/{database}?host={}&port={}",
-            self.user(),
-            self.server.folder().display(),
-            self.server.port()
-        );
+        let url = self.url("localhost", database, "sslmode=require");
         pg_server::sql(&programs().unwrap(), &url, statement)
-    }
-
-    fn user(&self) -> String {
-        let url = self.server.url("");
-        let (_, rest) = url.split_once("://").unwrap();
-        rest.split_once('@').unwrap().0.to_owned()
     }
 
     fn file(&self, name: &str) -> String {
@@ -103,8 +94,10 @@ impl Secured {
     }
 
     fn url(&self, host: &str, database: &str, parameters: &str) -> String {
-        let (user, port) = (self.user(), self.server.port());
-        format!("postgresql://{user}:{PASSWORD}@{host}:{port}/{database}?{parameters}")
+        let own = self.server.url(database);
+        let (user, place) = own.split_once('@').unwrap();
+        let place = place.strip_prefix("127.0.0.1").unwrap();
+        format!("{user}:{PASSWORD}@{host}{place}?{parameters}")
     }
 
     /// Empty ones, for the gateway's ledger and for the shared chain.

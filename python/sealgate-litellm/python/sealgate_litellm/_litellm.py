@@ -300,7 +300,7 @@ def report_leftovers(all_loops: bool = False) -> None:
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(_report_left(all_loops))
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         log.exception("LiteLLM did not report all of its calls")
     finally:
         loop.close()
@@ -328,7 +328,8 @@ def _left(all_loops: bool) -> list[Reporting]:
 
 async def _run_each(events: list[Reporting]) -> None:
     for first in range(0, len(events), MOST_AT_ONCE):
-        await asyncio.gather(*(_run(event) for event in events[first : first + MOST_AT_ONCE]))
+        # One that ends itself with a cancellation must not end the others.
+        await asyncio.gather(*(_run(event) for event in events[first : first + MOST_AT_ONCE]), return_exceptions=True)
 
 
 async def drain_loop(seconds: float) -> None:
