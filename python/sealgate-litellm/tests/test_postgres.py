@@ -181,7 +181,7 @@ class OverTls(unittest.TestCase):
         subprocess.run(["openssl", *arguments.split()], cwd=self.folder, check=True, capture_output=True, timeout=120)
 
     def url(self, host, parameters):
-        return f"postgresql://{self.server.owner}:{PASSWORD}@{host}:{self.server.port}/postgres?{parameters}"
+        return f"postgresql://{self.server.owner}:{PASSWORD}@{host}:{self.server.port}/postgres?hostaddr=127.0.0.1&{parameters}"
 
     def test_only_the_right_authority_and_name_are_believed(self):
         right, wrong = (f"sslrootcert={self.folder}/{name}.pem" for name in ("right", "wrong"))
