@@ -170,6 +170,16 @@ pub enum Error {
         /// Configured name of the check.
         check: String,
     },
+    /// A check that asks a service came to no verdict, and no switch lets such calls pass.
+    #[error(
+        "guardrail '{check}' came to no verdict ({why}); the call is refused because it would not be checked"
+    )]
+    CheckFailed {
+        /// Configured name of the check.
+        check: String,
+        /// What happened, in words.
+        why: &'static str,
+    },
     /// The deployment's provider is not built into this version.
     #[error("provider '{provider}' is configured but not available in this version")]
     ProviderNotAvailable {
@@ -407,6 +417,7 @@ impl Error {
             Self::CheckNotAvailable { .. } => {
                 p(503, "check_not_available", "check_not_available", Gateway)
             }
+            Self::CheckFailed { .. } => p(503, "check_failed", "check_failed", Gateway),
             Self::ProviderNotAvailable { .. } => p(
                 501,
                 "provider_not_available",
@@ -538,7 +549,7 @@ impl Error {
         if let Self::Upstream { status: 529, .. } | Self::Overloaded = self {
             return "overloaded_error";
         }
-        if let Self::CheckNotAvailable { .. } = self {
+        if let Self::CheckNotAvailable { .. } | Self::CheckFailed { .. } = self {
             return "api_error";
         }
         match self.public().status.as_u16() {

@@ -113,6 +113,10 @@ fn one_of_each() -> Vec<Error> {
         Error::CheckNotAvailable {
             check: "presidio".to_owned(),
         },
+        Error::CheckFailed {
+            check: "judge".to_owned(),
+            why: "timeout",
+        },
         Error::ProviderNotAvailable {
             provider: "azure".to_owned(),
         },

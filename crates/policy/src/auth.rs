@@ -70,6 +70,12 @@ impl Caller {
         }
     }
 
+    /// The caller of a call that the gateway makes for another one's sake: an authenticated principal, with its key's id.
+    #[must_use]
+    pub fn on_behalf_of(principal: &Principal) -> Self {
+        Self::of(principal.clone())
+    }
+
     /// The caller with everything that bounds it.
     #[must_use]
     pub fn principal(&self) -> &Principal {

@@ -71,6 +71,9 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
             out.add(&path, optional(bound(config, deployment)));
         }
     }
+    for judge in &config.judges {
+        self::deployment(&judge.group, judge, &mut out);
+    }
     out.add("models", config.models.names().join(", "));
     for guardrail in &config.guardrails {
         self::guardrail(guardrail, &mut out);

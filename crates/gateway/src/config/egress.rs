@@ -83,7 +83,7 @@ impl Egress {
         }
     }
 
-    pub(super) fn add_base(&mut self, base: &BaseUrl) {
+    pub(crate) fn add_base(&mut self, base: &BaseUrl) {
         self.bases.insert((base.host.clone(), base.port));
     }
 
@@ -133,7 +133,7 @@ impl Egress {
     }
 
     /// Refuses a base address that could never be dialled.
-    pub(super) fn check_base(
+    pub(crate) fn check_base(
         &self,
         base: &BaseUrl,
         place: &Place,

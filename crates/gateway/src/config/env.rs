@@ -29,7 +29,7 @@ impl Env for MapEnv {
 }
 
 /// All sources of named values, in order of precedence.
-pub(super) struct Variables<'e> {
+pub(crate) struct Variables<'e> {
     process: &'e dyn Env,
     /// Pairs of `environment_variables:`; they win, as where they come from.
     pub(super) section: BTreeMap<String, String>,
@@ -48,7 +48,7 @@ impl<'e> Variables<'e> {
     }
 
     /// The value of a name after the rule; nothing when it is unset or empty.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.section
             .get(name)
             .cloned()

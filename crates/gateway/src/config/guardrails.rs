@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::egress::Egress;
+use super::env::Variables;
 use super::files::Files;
+use super::models::Deployment;
 use super::problems::{KeyState, Place, Report};
 use super::reader::{Section, join};
 use super::selection::{self, Selection};
 use super::states::Table;
 use super::suggest;
 use super::words::Words;
-use super::yaml::{Node, Value};
+use super::yaml::{Entry, Node, Value};
 use crate::guardrails::Engine;
 use crate::guardrails::content_filter::is_on;
 use crate::guardrails::registry::{self, Reading};
@@ -72,64 +77,95 @@ impl Modes {
 /// Integrations of LiteLLM, for suggestions.
 const INTEGRATIONS: &str = include_str!("integrations.txt");
 
+/// What guardrails are read with.
+pub(super) struct Surroundings<'s> {
+    pub(super) table: &'s Table,
+    /// The folder that relative paths count from.
+    pub(super) folder: &'s Path,
+    pub(super) files: &'s dyn Files,
+    pub(super) variables: &'s Variables<'s>,
+    pub(super) models: &'s policy::Router<Arc<Deployment>>,
+    /// Longest time of a call.
+    pub(super) timeout: Duration,
+}
+
+/// Guardrails as they are read, with the deployments that only they use.
+#[derive(Default)]
+struct Found {
+    guardrails: Vec<Guardrail>,
+    judges: Vec<Arc<Deployment>>,
+}
+
 /// Reads the top-level `guardrails` and the forms that older files use.
 pub(super) fn read(
     root: &Section<'_>,
-    table: &Table,
-    (folder, files): (&Path, &dyn Files),
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
     report: &mut Report,
-) -> Vec<Guardrail> {
-    let mut found = Vec::new();
+) -> (Vec<Guardrail>, Vec<Arc<Deployment>>) {
+    let mut all = Found::default();
     for (index, node) in root.list("guardrails", report).iter().enumerate() {
         let path = format!("guardrails[{index}]");
         let entry = Section::of(Some(node), path, &root.place, report);
-        entry.judge(table, "guardrails", report);
-        if let Some(guardrail) = one(&entry, table, (folder, files), report) {
-            found.push(guardrail);
-        }
+        entry.judge(with.table, "guardrails", report);
+        one(&entry, with, egress, &mut all, report);
     }
     let litellm = root.section("litellm_settings", report);
-    found.extend(legacy(&litellm, report));
+    legacy(&litellm, with, egress, &mut all, report);
     for section in [&litellm, &root.section("general_settings", report)] {
-        found.extend(moderation(section, report));
+        moderation(section, with, egress, &mut all, report);
     }
+    let Found {
+        guardrails: mut found,
+        judges,
+    } = all;
     for key in ["policies", "policy_attachments"] {
         found.extend(policies(root, key, report));
     }
     refuse_equal_names(&found, root, report);
-    found
+    (found, judges)
 }
 
 fn one(
     entry: &Section<'_>,
-    table: &Table,
-    (folder, files): (&Path, &dyn Files),
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
     report: &mut Report,
-) -> Option<Guardrail> {
+) {
     let params = entry.section("litellm_params", report);
     let name = needed(entry, "guardrail_name", report);
     let integration = needed(&params, "guardrail", report);
     let (mut modes, by_tag) = modes(&params, report);
     let default_on = params.flag("default_on", report).unwrap_or(false);
-    let (name, integration) = (name?, integration?);
+    let (Some(name), Some(integration)) = (name, integration) else {
+        return;
+    };
     let mut settings = Vec::new();
     if let Some(kind) = registry::kind(integration) {
-        params.judge(table, kind.keys, report);
+        params.judge(with.table, kind.keys, report);
         filter_scope(&params, &mut modes, report);
         let before = report.problems.len();
         let mut reading = Reading {
             name,
             params: &params,
             modes,
-            folder,
-            files,
+            folder: with.folder,
+            files: with.files,
+            variables: with.variables,
+            egress,
+            models: with.models,
+            table: with.table,
+            timeout: with.timeout,
             report,
             missing: Vec::new(),
             words: None,
             read: Vec::new(),
+            own: Vec::new(),
         };
         let engine = (kind.build)(&mut reading);
         let (missing, words, read) = (reading.missing, reading.words, reading.read);
+        all.judges.extend(reading.own);
         let mut selection = selection::read(&params, report);
         selection.modes = by_tag;
         flatten(&params, "", &mut settings);
@@ -141,7 +177,7 @@ fn one(
             let message = "this guardrail cannot be built from its parameters";
             report.problem(&entry.place, &entry.path, message);
         }
-        return Some(Guardrail {
+        all.guardrails.push(Guardrail {
             name: name.to_owned(),
             integration: integration.to_owned(),
             modes,
@@ -152,6 +188,7 @@ fn one(
             selection,
             missing,
         });
+        return;
     }
     let known = || INTEGRATIONS.split_whitespace();
     let (place, path) = (params.place_of("guardrail"), params.path_of("guardrail"));
@@ -162,11 +199,11 @@ fn one(
         );
         if let Some(meant) = near {
             report.misspelt(&place, &path, "unknown guardrail integration", meant);
-            return None;
+            return;
         }
     }
     not_built(&place, &path, default_on, report);
-    Some(Guardrail {
+    all.guardrails.push(Guardrail {
         name: name.to_owned(),
         integration: integration.to_owned(),
         modes,
@@ -176,7 +213,7 @@ fn one(
         settings: Vec::new(),
         selection: Selection::default(),
         missing: vec![integration.to_owned()],
-    })
+    });
 }
 
 /// `presidio_filter_scope`: which sides are read, where the mode says less or more.
@@ -289,8 +326,13 @@ fn flat(node: &Node, path: String, out: &mut Vec<(String, String)>) {
 
 /// `litellm_settings.guardrails`: the older form `{name: {callbacks, default_on}}`
 /// and the form of a judge model `{name, guardrail_model, ...}`.
-fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
-    let mut found = Vec::new();
+fn legacy(
+    litellm: &Section<'_>,
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
+    report: &mut Report,
+) {
     for (index, node) in litellm.list("guardrails", report).iter().enumerate() {
         let path = format!("{}[{index}]", litellm.path_of("guardrails"));
         let entry = Section::of(Some(node), path, &litellm.place, report);
@@ -298,13 +340,17 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
             let Some(name) = needed(&entry, "name", report) else {
                 continue;
             };
-            found.push(every_call(
+            let params = entry.entries().iter().filter(|pair| pair.key != "name");
+            let params = params.cloned().collect();
+            written(
                 name,
-                "judge model",
-                &entry.place,
-                &entry.path,
+                "llm_as_a_judge",
+                (&entry, params),
+                with,
+                egress,
+                all,
                 report,
-            ));
+            );
             continue;
         }
         for named in entry.entries() {
@@ -317,7 +363,7 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
                 .iter()
                 .map(|(name, _)| (*name).to_owned())
                 .collect();
-            found.push(Guardrail {
+            all.guardrails.push(Guardrail {
                 name: named.key.clone(),
                 integration: "callbacks".to_owned(),
                 modes: Modes::default(),
@@ -334,7 +380,38 @@ fn legacy(litellm: &Section<'_>, report: &mut Report) -> Vec<Guardrail> {
             });
         }
     }
-    found
+}
+
+/// A guardrail in the words of an older form: it runs on every request.
+fn written(
+    name: &str,
+    kind: &str,
+    (section, mut params): (&Section<'_>, Vec<Entry>),
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
+    report: &mut Report,
+) {
+    let place = &section.place;
+    let text = |text: &str| Node::text(place.clone(), text);
+    for (key, value) in [
+        ("guardrail", kind),
+        ("mode", "pre_call"),
+        ("default_on", "true"),
+    ] {
+        if !params.iter().any(|pair| pair.key == key) {
+            params.push(Entry::new(key, text(value)));
+        }
+    }
+    let node = Node::map(
+        place.clone(),
+        vec![
+            Entry::new("guardrail_name", text(name)),
+            Entry::new("litellm_params", Node::map(place.clone(), params)),
+        ],
+    );
+    let entry = Section::of(Some(&node), section.path.clone(), place, report);
+    one(&entry, with, egress, all, report);
 }
 
 /// A check that is not built and that every call selects.
@@ -363,13 +440,27 @@ fn every_call(
 }
 
 /// `moderation: true`: a moderation check for every call.
-fn moderation(section: &Section<'_>, report: &mut Report) -> Option<Guardrail> {
+fn moderation(
+    section: &Section<'_>,
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
+    report: &mut Report,
+) {
     const KEY: &str = "moderation";
-    if !section.flag(KEY, report)? {
-        return None;
+    if section.flag(KEY, report) != Some(true) {
+        return;
     }
-    let (place, path) = (section.place_of(KEY), section.path_of(KEY));
-    Some(every_call(KEY, "openai_moderation", &place, &path, report))
+    let at = Section::of(None, section.path_of(KEY), &section.place_of(KEY), report);
+    written(
+        KEY,
+        "openai_moderation",
+        (&at, Vec::new()),
+        with,
+        egress,
+        all,
+        report,
+    );
 }
 
 /// Policies attach guardrails to calls; which ones cannot be told without them.

@@ -15,12 +15,13 @@ mod deployment;
 mod effective;
 mod egress;
 mod endpoint;
-mod env;
+pub(crate) mod env;
 mod files;
 mod general;
 mod guardrails;
 mod limits;
 mod models;
+pub(crate) mod own_model;
 pub(crate) mod problems;
 pub(crate) mod reader;
 mod redis;
@@ -31,7 +32,7 @@ mod rules;
 mod sealgate;
 mod secrets;
 mod selection;
-mod states;
+pub(crate) mod states;
 pub(crate) mod suggest;
 mod tls;
 mod url;
@@ -101,6 +102,8 @@ pub struct Config {
     pub budgets: Budgets,
     /// Checks that calls can select.
     pub guardrails: Vec<Guardrail>,
+    /// Deployments that only checks use.
+    pub judges: Vec<Arc<Deployment>>,
     /// Callbacks that the file names.
     pub callbacks: Vec<Callback>,
     /// What happens to calls that select a check that is not built.
@@ -332,7 +335,15 @@ fn build(
     routing::check_names(models.settings(), &router, &litellm, known, report);
     let database = database::read(&general, overrides, variables, report);
     general::unused_stores(variables, report);
-    let guardrails = guardrails::read(root, &table, (folder, files), report);
+    let surroundings = guardrails::Surroundings {
+        table: &table,
+        folder,
+        files,
+        variables,
+        models: &models,
+        timeout: limits.total_timeout,
+    };
+    let (guardrails, judges) = guardrails::read(root, &surroundings, &mut own.egress, report);
     let budgets = budgets::read(root, report);
     let redis = redis::read(root, folder, variables, &table, report);
     let callbacks = callbacks::read(&litellm, variables, report);
@@ -352,6 +363,7 @@ fn build(
         models,
         budgets,
         guardrails,
+        judges,
         callbacks,
         inactive_checks: own.inactive_checks,
         content_mode: own.content_mode,

@@ -50,6 +50,18 @@ pub(crate) struct Entry {
     merged: bool,
 }
 
+impl Entry {
+    /// A pair that the program writes; it stands where its value does.
+    pub(crate) fn new(key: &str, value: Node) -> Self {
+        Self {
+            key: key.to_owned(),
+            place: value.place.clone(),
+            value,
+            merged: false,
+        }
+    }
+}
+
 /// Where the value itself comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -65,6 +77,22 @@ impl Node {
             place,
             value: Value::Null,
             origin: Origin::File,
+        }
+    }
+
+    /// A scalar that the program writes.
+    pub(crate) fn text(place: Place, text: &str) -> Self {
+        Self {
+            value: Value::Text(text.to_owned()),
+            ..Self::null(place)
+        }
+    }
+
+    /// A mapping that the program writes.
+    pub(crate) fn map(place: Place, entries: Vec<Entry>) -> Self {
+        Self {
+            value: Value::Map(entries),
+            ..Self::null(place)
         }
     }
 

@@ -1,11 +1,15 @@
 //! The kinds of guardrails: one row each.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Engine, content_filter, injection, pii, prompt_leak, secrets, shape, tools};
+use super::{Engine, content_filter, injection, pii, prompt_leak, remote, secrets, shape, tools};
+use crate::config::env::Variables;
 use crate::config::problems::{KeyState, Report};
 use crate::config::reader::Section;
-use crate::config::{Files, Modes};
+use crate::config::states::Table;
+use crate::config::{Deployment, Egress, Files, Modes};
 
 /// One kind of guardrail.
 pub(crate) struct Kind {
@@ -20,6 +24,26 @@ pub(crate) struct Kind {
 /// Every kind that is built. Names that LiteLLM knows and that do not stand here load, and calls that select such a guardrail
 /// answer 503.
 pub(crate) const KINDS: &[Kind] = &[
+    Kind {
+        integration: "generic_guardrail_api",
+        keys: "guardrail.generic_guardrail_api",
+        build: remote::generic,
+    },
+    Kind {
+        integration: "openai_moderation",
+        keys: "guardrail.openai_moderation",
+        build: remote::moderation,
+    },
+    Kind {
+        integration: "llm_as_a_judge",
+        keys: "guardrail.judge",
+        build: remote::model,
+    },
+    Kind {
+        integration: "llama_guard",
+        keys: "guardrail.judge",
+        build: remote::model,
+    },
     Kind {
         integration: "litellm_content_filter",
         keys: "guardrail.litellm_content_filter",
@@ -83,6 +107,15 @@ pub(crate) struct Reading<'r, 'n> {
     /// The folder that relative paths count from.
     pub(crate) folder: &'r Path,
     pub(crate) files: &'r dyn Files,
+    /// Named values beside the file.
+    pub(crate) variables: &'r Variables<'r>,
+    /// Which addresses may be dialled: a service that the configuration names is added.
+    pub(crate) egress: &'r mut Egress,
+    /// Models and groups of the configuration.
+    pub(crate) models: &'r policy::Router<Arc<Deployment>>,
+    pub(crate) table: &'r Table,
+    /// Longest time of a call.
+    pub(crate) timeout: Duration,
     pub(crate) report: &'r mut Report,
     /// Parts that are asked for and not built: calls that select the guardrail answer 503.
     pub(crate) missing: Vec<String>,
@@ -90,6 +123,8 @@ pub(crate) struct Reading<'r, 'n> {
     pub(crate) words: Option<crate::config::Words>,
     /// Content of files that were read, for the digest of the configuration.
     pub(crate) read: Vec<(String, [u8; 32])>,
+    /// Deployments that only this guardrail uses.
+    pub(crate) own: Vec<Arc<Deployment>>,
 }
 
 impl Reading<'_, '_> {

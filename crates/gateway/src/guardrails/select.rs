@@ -9,7 +9,7 @@ use llm::scan::Doc;
 use llm::transcript::{Role, Transcript};
 
 use super::{Engine, Local, Own, Remote, Restore};
-use crate::config::{Config, InactiveChecks, Modes, Selection};
+use crate::config::{Config, Guardrail, InactiveChecks, Modes, Selection};
 use crate::digest::{DigestKey, Purpose};
 use crate::error::Error;
 
@@ -179,6 +179,26 @@ impl Checks {
                 modes: guardrail.modes,
                 selection: guardrail.selection.clone(),
             }));
+        }
+        for check in &built {
+            let Some(other) = check
+                .remote()
+                .and_then(|remote| remote.manner().cascades_from())
+            else {
+                continue;
+            };
+            let local = |other: &Guardrail| {
+                other
+                    .engine
+                    .as_ref()
+                    .is_some_and(|engine| matches!(engine, Engine::Local(_)))
+            };
+            if !config.guardrail(other).is_some_and(local) {
+                return Err(BuildError {
+                    name: check.name.to_string(),
+                    reason: format!("its cascade names `{other}`, which is no local guardrail"),
+                });
+            }
         }
         let by_tag = config
             .guardrails

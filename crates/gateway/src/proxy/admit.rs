@@ -10,6 +10,7 @@ use policy::identity::{AccessError, Entity, Kind as Row, Principal, model_matche
 
 use super::facts::Destination;
 use super::inspect::Request;
+use super::reserve::Billing;
 use super::stored::{Stored, not_continued};
 use crate::app::{App, Snapshot};
 use crate::error::Error;
@@ -22,6 +23,17 @@ pub(crate) struct Admitted {
     pub(crate) request: Request,
     pub(crate) destination: Destination,
     pub(crate) selected: Selected,
+    /// The call for whose sake this one is made.
+    pub(crate) parent: Option<Parent>,
+}
+
+/// A call that has another one made: a check that asks a model.
+pub(crate) struct Parent {
+    pub(crate) id: capsule::Id,
+    /// What rules saw of it: they hold for what is made of it too.
+    pub(crate) rule_facts: Option<Box<policy::rules::Facts>>,
+    /// Who it counts against.
+    pub(crate) billing: Billing,
 }
 
 /// Decides about a request. Of the body only the model's name is read, the selectors that add
@@ -84,19 +96,12 @@ pub(crate) fn admit(
         fallbacks,
     };
     let selected = snapshot.checks.select(&snapshot.config, &by)?;
-    if request.body.stream()
-        && let Some(check) = selected.remote(true).next()
-    {
-        // Services judge whole answers; a stream would have been delivered before.
-        return Err(Error::CheckNotAvailable {
-            check: check.name.to_string(),
-        });
-    }
     Ok(Admitted {
         caller,
         request,
         destination,
         selected,
+        parent: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Stage 8 for plain answers: read whole, inspect, edit, settle, deliver. Streams go on in [`super::stream`].
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,15 +13,16 @@ use llm::usage::{Usage, UsageError};
 use llm::{anthropic, completions, responses};
 
 use super::call::Call;
-use super::channels::{Blocked, Channels, Keeps};
+use super::channels::{Blocked, Channels, Keeps, Stage};
 use super::coverage::Delivery;
 use super::facts::{AskedTool, End, Facts, UsageSource};
+use super::staged::Staged;
 use super::{headers, inspect, rates, stored, stream};
 
 use crate::digest::Purpose;
 use crate::error::Error;
 use crate::guardrails::Selected;
-use crate::guardrails::remote::{self, Ask, Asked, Permit};
+use crate::guardrails::remote::{Notes, Permit};
 use crate::server::read::{self, Patience, ReadError};
 use crate::server::reply::{self, Reply};
 use crate::upstream::forward::{Forwarded, Source, Unanswered};
@@ -77,27 +79,9 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
             .map_err(|error| untranslated(&error)),
         None => Ok(body),
     });
-    let keeps = call
-        .facts()
-        .map_or(Keeps::Nothing, |facts| facts.mode.into());
     let result = match body {
         Err(error) => Err(Failure::Error(error)),
-        Ok(body) => {
-            let channels =
-                Channels::new(call.digests().clone(), &selected, Delivery::Buffered, keeps);
-            let ids = stored::ids(&request, &call);
-            match call.facts_mut() {
-                Some(facts) => {
-                    let limits = &snapshot.scan;
-                    inspect_answer(request.protocol, facts, channels, body, limits, ids)
-                }
-                None => Err(Failure::Error(Error::Internal)),
-            }
-        }
-    };
-    let result = match result {
-        Ok((body, asked)) => judged(&mut call, &selected, asked).await.map(|()| body),
-        Err(failure) => Err(failure),
+        Ok(body) => whole(&mut call, &request, &selected, body).await,
     };
     match result {
         Ok(body) => {
@@ -187,14 +171,63 @@ pub(crate) fn untranslated(error: &AnswerError) -> Error {
 }
 
 /// Inspects and edits a whole answer; fills in usage, coverage and digests.
-fn inspect_answer(
+async fn whole(
+    call: &mut Call,
+    request: &inspect::Request,
+    selected: &Selected,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
+    let internal = || Failure::Error(Error::Internal);
+    let ids = stored::ids(request, call);
+    let permit = Permit::of(call).ok_or_else(internal)?;
+    let facts = call.facts_mut().ok_or_else(internal)?;
+    let keeps: Keeps = facts.mode.into();
+    let (protocol, snapshot) = (request.protocol, facts.snapshot.clone());
+    let channels = |stage| {
+        let digests = permit.digests.clone();
+        Channels::new(digests, selected, Delivery::Buffered, keeps, stage)
+    };
+    let parsed = read_answer(protocol, facts, body.clone(), &snapshot.scan)?;
+    if selected.remote(true).next().is_none() {
+        return deliver(facts, parsed.as_ref(), channels(Stage::Only), None, ids);
+    }
+    let mut first = channels(Stage::First);
+    let mut notes = Notes::default();
+    let mut passed = Ok(());
+    for output in parsed.outputs() {
+        let text = output.decode(parsed.doc());
+        if let Err(blocked) = first.whole(output.choice, output.channel, &text) {
+            passed = Err(blocked);
+            break;
+        }
+    }
+    // A parsed answer does not wait for anybody: it is read again.
+    drop(parsed);
+    let staged = Staged::of(&mut first);
+    notes.entries.extend(first.entries(passed.is_err()));
+    let permit = Arc::new(permit);
+    let left = match passed {
+        Ok(()) => staged.judged(permit.clone(), selected, &mut notes).await,
+        Err(blocked) => Err(blocked),
+    };
+    notes.report(facts);
+    let left = left.map_err(|blocked| {
+        facts.asked_tools.clear();
+        Failure::Blocked(blocked)
+    })?;
+    let parsed = protocol::answer(protocol, body, &snapshot.scan).map_err(|_| internal())?;
+    let digests = permit.digests.clone();
+    let last = Channels::new(digests, selected, Delivery::Buffered, keeps, Stage::Last);
+    deliver(facts, parsed.as_ref(), last, Some(left.left), ids)
+}
+
+/// Parses a whole answer and takes over what the record needs of it.
+fn read_answer(
     protocol: Protocol,
     facts: &mut Facts,
-    mut channels: Channels,
     body: Bytes,
     limits: &llm::scan::Limits,
-    ids: Option<IdMap>,
-) -> Result<(Bytes, Option<Vec<Asked>>), Failure> {
+) -> Result<Box<dyn protocol::Answer>, Failure> {
     let answer = protocol::answer(protocol, body, limits)
         .map_err(|error| Failure::Error(invalid(&error)))?;
     if !answer.is_answer() {
@@ -213,13 +246,29 @@ fn inspect_answer(
             arguments: call.arguments.into_owned(),
         });
     }
+    Ok(answer)
+}
+
+/// The body for the client: the texts of the answer, or those that stand for them, through the channels.
+fn deliver(
+    facts: &mut Facts,
+    answer: &dyn protocol::Answer,
+    mut channels: Channels,
+    left: Option<Vec<String>>,
+    ids: Option<IdMap>,
+) -> Result<Bytes, Failure> {
     let mut edits = answer.rename_model(&facts.destination.served_as);
     if let Some(ids) = ids {
         answer.rename_ids(&mut edits, &ids);
     }
-    for output in answer.outputs() {
+    for (at, output) in answer.outputs().iter().enumerate() {
         let text = output.decode(answer.doc());
-        match channels.whole(output.choice, output.channel, &text) {
+        let goes_in = match &left {
+            None => &*text,
+            // One for each output; an output without one would be a text that nobody judged.
+            Some(left) => left.get(at).ok_or(Failure::Error(Error::Internal))?,
+        };
+        match channels.whole(output.choice, output.channel, goes_in) {
             Ok(left) if left == text => {}
             Ok(left) => {
                 answer.replace_output(&mut edits, output, &left);
@@ -232,43 +281,10 @@ fn inspect_answer(
             }
         }
     }
-    let asked = channels.take_asked();
     channels.report(facts, false);
-    let body = edits.apply(answer.doc());
-    let body = body.map_err(|_| Failure::Error(Error::Internal))?;
-    Ok((body, asked))
-}
-
-/// Asks the services that judge answers. A refused answer is not delivered, and neither is its text named.
-async fn judged(
-    call: &mut Call,
-    selected: &Selected,
-    asked: Option<Vec<Asked>>,
-) -> Result<(), Failure> {
-    let Some(texts) = asked else {
-        return Ok(());
-    };
-    let Some(permit) = Permit::of(call) else {
-        return Err(Failure::Error(Error::Internal));
-    };
-    let checks: Vec<_> = selected.remote(true).cloned().collect();
-    let ask = Ask {
-        permit,
-        texts,
-        answer: true,
-    };
-    let judged = remote::judge(&checks, &ask).await;
-    let Some((check, error)) = judged.report(call) else {
-        return Ok(());
-    };
-    if let Some(facts) = call.facts_mut() {
-        facts.delivered.clear();
-        facts.delivered_text_bytes = 0;
-        facts.asked_tools.clear();
-        facts.content.answer.clear();
-    }
-    let error = Box::new(error);
-    Err(Failure::Blocked(Blocked { check, error }))
+    edits
+        .apply(answer.doc())
+        .map_err(|_| Failure::Error(Error::Internal))
 }
 
 /// The words that the protocols document; anything else is the provider's free text and recorded as `other`.
@@ -390,8 +406,7 @@ pub(crate) fn not_served(provider: &str, protocol: Protocol) -> Error {
 pub(crate) fn applied(facts: &Facts) -> Option<HeaderValue> {
     let mut names: Vec<&str> = Vec::new();
     for entry in &facts.coverage {
-        let ran = entry.outcome != super::coverage::Outcome::NotRun;
-        if ran && !names.contains(&entry.check.as_ref()) {
+        if entry.outcome.ran() && !names.contains(&entry.check.as_ref()) {
             names.push(&entry.check);
         }
     }

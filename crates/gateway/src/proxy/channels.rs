@@ -1,6 +1,7 @@
 //! The answer per choice and channel: its checks in order, what they saw and left, and what was delivered.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,9 +11,8 @@ use llm::openai::Channel;
 use super::coverage::{Delivery, Entry, Outcome, Side};
 use super::facts::Facts;
 use crate::config::ContentMode;
-use crate::digest::{DigestKey, Purpose, Running};
+use crate::digest::{Digest, DigestKey, Purpose, Running};
 use crate::error::Error;
-use crate::guardrails::remote::Asked;
 use crate::guardrails::row::{self, Row, Seen};
 use crate::guardrails::select::Restoring;
 use crate::guardrails::{Check, Local, Place, Refused, Selected, TextKind};
@@ -59,8 +59,54 @@ pub(crate) struct Channels {
     channels: Vec<ChannelState>,
     /// Text kept for the record, as far as it is needed.
     text: Kept,
-    /// Texts kept for the services that are asked about the answer; `None` when none is.
-    asked: Option<Vec<Asked>>,
+    /// Texts as the checks left them, kept for the services that are asked about the answer; `None` when none is.
+    collected: Option<Vec<Collected>>,
+    /// Texts that stand for those that come, where a service or a check before it changed them.
+    replaced: Replaced,
+}
+
+/// Which steps an answer goes through. Where services are asked about it, the local checks come before them and masked
+/// values after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// All of them: no service is asked.
+    Only,
+    /// The local checks; what they leave is kept for the services.
+    First,
+    /// The local checks that decide, on what a service left.
+    Again,
+    /// Masked values come back.
+    Last,
+}
+
+/// One text of the answer as the checks left it.
+pub(crate) struct Collected {
+    pub(crate) choice: u32,
+    pub(crate) channel: Channel,
+    pub(crate) text: String,
+    /// What came from the provider.
+    came: Running,
+}
+
+impl Collected {
+    /// Whether it is not the provider's text any more.
+    pub(crate) fn differs(&self, digests: &DigestKey, text: &str) -> bool {
+        self.came.clone().finish() != digests.digest("", Purpose::Text, text.as_bytes())
+    }
+}
+
+/// Texts by choice and channel; of a channel of several values one for each.
+#[derive(Default)]
+pub(crate) struct Replaced(pub(crate) Vec<(u32, Channel, VecDeque<String>)>);
+
+impl Replaced {
+    /// The text that stands for the next one of a channel; of a text in pieces for the first of them, and nothing for the
+    /// rest.
+    fn next(&mut self, choice: u32, channel: Channel) -> Option<String> {
+        let mut all = self.0.iter_mut();
+        let (.., texts) = all.find(|entry| (entry.0, entry.1) == (choice, channel))?;
+        Some(texts.pop_front().unwrap_or_default())
+    }
 }
 
 /// What is kept of the text channels.
@@ -119,11 +165,20 @@ impl Channels {
         selected: &Selected,
         delivery: Delivery,
         keeps: Keeps,
+        stage: Stage,
     ) -> Self {
-        let looks = |check: &&Arc<Check>| check.on_answer() && check.local().is_some();
+        let looks = |check: &&Arc<Check>| {
+            let wanted = match stage {
+                Stage::Only | Stage::First => check.on_answer(),
+                Stage::Again => check.modes.post_call,
+                Stage::Last => false,
+            };
+            wanted && check.local().is_some()
+        };
+        let gives_back = matches!(stage, Stage::Only | Stage::Last);
         // Nothing was masked: nothing can come back.
         let restoring = selected.vault.clone();
-        let restoring = restoring.filter(|restoring| !restoring.vault.is_empty());
+        let restoring = restoring.filter(|restoring| gives_back && !restoring.vault.is_empty());
         Self {
             checks: selected.checks.iter().filter(looks).cloned().collect(),
             restoring,
@@ -134,13 +189,24 @@ impl Channels {
                 keeps,
                 text: String::new(),
             },
-            asked: selected.remote(true).next().map(|_| Vec::new()),
+            collected: match stage {
+                Stage::First | Stage::Again => Some(Vec::new()),
+                Stage::Only | Stage::Last => None,
+            },
+            replaced: Replaced::default(),
         }
+    }
+
+    /// From here on these texts stand for those that come.
+    pub(crate) fn replace(&mut self, replaced: Replaced) {
+        self.replaced = replaced;
     }
 
     /// True when some check may change or hold back text.
     pub(crate) fn edits(&self) -> bool {
-        self.restoring.is_some() || self.checks.iter().any(|check| check.modes.post_call)
+        self.restoring.is_some()
+            || !self.replaced.0.is_empty()
+            || self.checks.iter().any(|check| check.modes.post_call)
     }
 
     /// Passes one piece of streamed text through the windows; gives what may be delivered now.
@@ -154,14 +220,50 @@ impl Channels {
         let Some(state) = self.channels.get_mut(at) else {
             return Ok(Cow::Borrowed(piece));
         };
-        let mut text = Cow::Borrowed(piece);
+        let replaced = self.replaced.next(choice, channel);
+        let mut text = replaced.map_or(Cow::Borrowed(piece), Cow::Owned);
         for link in &mut state.links {
             self.text.before(link, channel, &text);
             text = link.push(text)?;
         }
         self.text.after(&state.links, channel, &text);
         state.deliver(&text);
+        if self.collected.is_some() {
+            self.collect((choice, channel), Some(piece), &text, true);
+        }
         Ok(text)
+    }
+
+    /// Keeps a text for the services: a piece goes to the text that it belongs to.
+    fn collect(
+        &mut self,
+        (choice, channel): (u32, Channel),
+        came: Option<&str>,
+        left: &str,
+        piece: bool,
+    ) {
+        let Some(collected) = &mut self.collected else {
+            return;
+        };
+        let same = |known: &&mut Collected| (known.choice, known.channel) == (choice, channel);
+        let known = collected.iter_mut().find(same).filter(|_| piece);
+        let came = came.unwrap_or_default().as_bytes();
+        match known {
+            Some(known) => {
+                known.text.push_str(left);
+                known.came.update(came);
+            }
+            None => {
+                let mut running = self.digests.begin("", Purpose::Text);
+                running.update(came);
+                collected.push(Collected {
+                    choice,
+                    channel,
+                    text: left.to_owned(),
+                    came: running,
+                });
+            }
+        }
     }
 
     /// Ends the channels of one choice (all choices when `None`); gives the held-back texts that may be delivered.
@@ -188,6 +290,9 @@ impl Channels {
                 tails.push((state.choice, state.channel, text));
             }
         }
+        for (choice, channel, text) in &tails {
+            self.collect((*choice, *channel), None, text, true);
+        }
         Ok(tails)
     }
 
@@ -202,41 +307,51 @@ impl Channels {
         let Some(state) = self.channels.get_mut(at) else {
             return Ok(Cow::Borrowed(text));
         };
-        let mut text = Cow::Borrowed(text);
+        let came = text;
+        let replaced = self.replaced.next(choice, channel);
+        let mut text = replaced.map_or(Cow::Borrowed(text), Cow::Owned);
         for link in &mut state.links {
             self.text.before(link, channel, &text);
             text = link.whole(text)?;
         }
         self.text.after(&state.links, channel, &text);
         state.deliver(&text);
-        if let Some(asked) = &mut self.asked {
-            asked.push(Asked {
-                side: Side::Answer {
-                    choice,
-                    channel: name(channel),
-                },
-                role: "assistant",
-                text: text.clone().into_owned(),
-                seen: state.delivered.clone().finish(),
-            });
+        if self.collected.is_some() {
+            self.collect((choice, channel), Some(came), &text, false);
         }
         Ok(text)
     }
 
-    /// The texts that services are asked about: whole, as the checks here left them.
-    pub(crate) fn take_asked(&mut self) -> Option<Vec<Asked>> {
-        let mut asked = self.asked.take()?;
-        // A channel of several values is digested as one text.
-        for state in &self.channels {
-            let seen = state.delivered.clone().finish();
-            let side = Side::Answer {
-                choice: state.choice,
-                channel: name(state.channel),
-            };
-            let of_channel = asked.iter_mut().filter(|asked| asked.side == side);
-            of_channel.for_each(|asked| asked.seen = seen);
+    /// What the services are asked about: every text whole, as the checks here left it.
+    pub(crate) fn take_collected(&mut self) -> Vec<Collected> {
+        self.collected.take().unwrap_or_default()
+    }
+
+    /// Digest of a channel as the checks here left it; a channel of several values is digested as one text.
+    pub(crate) fn left(&self, choice: u32, channel: Channel) -> Digest {
+        let mut states = self.channels.iter();
+        let state = states.find(|state| (state.choice, state.channel) == (choice, channel));
+        match state {
+            Some(state) => state.delivered.clone().finish(),
+            None => self.digests.digest("", Purpose::Text, b""),
         }
-        Some(asked)
+    }
+
+    /// The coverage alone, where what is delivered is decided later.
+    pub(crate) fn entries(self, refused: bool) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for state in self.channels {
+            for link in state.links {
+                let (choice, channel) = (state.choice, state.channel);
+                let entry = link.entry(choice, channel, self.delivery, refused);
+                let stopped = entry.outcome == Outcome::Blocked && refused;
+                entries.push(entry);
+                if stopped {
+                    break;
+                }
+            }
+        }
+        entries
     }
 
     /// Writes coverage, digests and text into the facts. `nothing_delivered`: a refused answer that was held back whole.

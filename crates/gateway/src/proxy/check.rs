@@ -37,7 +37,7 @@ pub(crate) struct RequestChecks {
     /// Configured name of the check that blocked.
     pub(crate) blocked_by: Option<Arc<str>>,
     /// The texts as these checks left them, where services are asked about them.
-    pub(crate) texts: Option<Vec<Asked>>,
+    pub(crate) texts: Option<Arc<Vec<Asked>>>,
 }
 
 /// The texts that the checks changed. Only this stage makes one, so what goes out is what they left.
@@ -81,13 +81,49 @@ pub(crate) fn check_request(
     selected: &Selected,
 ) -> RequestChecks {
     let doc = request.body.doc();
-    let transcript = request.body.transcript();
-    let mut texts: Vec<Cow<'_, str>> = transcript
-        .texts
+    let originals = &request.body.transcript().texts;
+    let texts: Vec<Cow<'_, str>> = originals.iter().map(|text| text.decode(doc)).collect();
+    let changed = vec![false; texts.len()];
+    run(snapshot, digests, (request, selected), texts, changed, true)
+}
+
+/// The same for texts that a service has replaced: one for each text of the transcript.
+pub(crate) fn check_again(
+    snapshot: &Snapshot,
+    digests: &DigestKey,
+    request: &Request,
+    selected: &Selected,
+    replaced: &[String],
+) -> RequestChecks {
+    let doc = request.body.doc();
+    let originals = &request.body.transcript().texts;
+    let changed = originals
         .iter()
-        .map(|text| text.decode(doc))
+        .zip(replaced)
+        .map(|(original, text)| original.decode(doc) != text.as_str())
         .collect();
-    let mut changed = vec![false; texts.len()];
+    let texts = replaced.iter().map(|text| Cow::Borrowed(text.as_str()));
+    let texts = texts.collect();
+    run(
+        snapshot,
+        digests,
+        (request, selected),
+        texts,
+        changed,
+        false,
+    )
+}
+
+/// Texts through the checks that decide; those that only look, and what is done once, the first time only.
+fn run(
+    snapshot: &Snapshot,
+    digests: &DigestKey,
+    (request, selected): (&Request, &Selected),
+    mut texts: Vec<Cow<'_, str>>,
+    mut changed: Vec<bool>,
+    first: bool,
+) -> RequestChecks {
+    let transcript = request.body.transcript();
     let mut run = Run {
         digests,
         seen: digest_of(digests, &texts),
@@ -96,16 +132,18 @@ pub(crate) fn check_request(
         blocked_by: None,
     };
     let mut opened_switches = Vec::new();
-    for (name, reason) in &selected.not_run {
+    for (name, reason) in selected.not_run.iter().filter(|_| first) {
         run.coverage
             .push(Entry::not_run(name.clone(), Side::Request, reason));
         opened_switches.push("inactive_checks");
     }
-    if let Some(restoring) = &selected.vault {
+    if let Some(restoring) = selected.vault.as_ref().filter(|_| first) {
         run.escape(restoring, &mut texts, &mut changed);
     }
     let vault = selected.vault.as_ref().map(|restoring| &restoring.vault);
-    for check in &selected.checks {
+    let decides = |check: &Check| check.modes.pre_call || check.modes.during_call;
+    let checks = selected.checks.iter();
+    for check in checks.filter(|check| first || decides(check)) {
         let place = (transcript.texts.as_slice(), vault);
         run.request_side(check, &mut texts, &mut changed, place);
         if run.blocked.is_some() {
@@ -129,13 +167,13 @@ pub(crate) fn check_request(
         }
         _ => None,
     };
-    if refused.is_none() && !not_inspected.is_empty() && !selected.checks.is_empty() {
+    if refused.is_none() && !not_inspected.is_empty() && !selected.checks.is_empty() && first {
         opened_switches.push("opaque_parts");
     }
     let sent_text = refused.is_none().then_some(run.seen);
     let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
     let asked = match refused.is_none() && selected.remote(false).next().is_some() {
-        true => Some(asked(&transcript.texts, &texts, run.seen)),
+        true => Some(Arc::new(asked(&transcript.texts, &texts, run.seen))),
         false => None,
     };
     let edited = match refused {

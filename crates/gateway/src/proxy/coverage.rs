@@ -33,6 +33,11 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the check came to a verdict.
+    pub(crate) const fn ran(self) -> bool {
+        !matches!(self, Self::NotRun | Self::FailedOpen | Self::FailedClosed)
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -106,6 +111,10 @@ pub(crate) struct Entry {
     pub(crate) held: bool,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) reason: Option<&'static str>,
+    /// Who judged, where that is not the gateway: a host or a model.
+    pub(crate) asserted_by: Option<Arc<str>>,
+    /// Digest of what they answered.
+    pub(crate) evidence: Option<Digest>,
 }
 
 impl Entry {
@@ -127,6 +136,8 @@ impl Entry {
             held: false,
             delivery: None,
             reason: Some(reason),
+            asserted_by: None,
+            evidence: None,
         }
     }
 
@@ -197,6 +208,12 @@ impl Entry {
         }
         if let Some(step) = self.step {
             entry.insert("step", step);
+        }
+        if let Some(who) = &self.asserted_by {
+            entry.insert("asserted_by", who.as_ref());
+        }
+        if let Some(evidence) = self.evidence {
+            entry.insert("answer_digest", evidence.hex());
         }
         entry
     }

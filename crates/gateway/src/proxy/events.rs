@@ -6,7 +6,7 @@ use llm::sse::{self, Frame};
 
 use super::answer::{finish_word, note_usage};
 use super::call::Call;
-use super::channels::{Blocked, Channels};
+use super::channels::{Blocked, Channels, Replaced};
 use super::facts::AskedTool;
 use crate::digest::{Purpose, Running};
 use crate::error::Error;
@@ -84,6 +84,11 @@ impl Events {
         }
     }
 
+    /// Texts that stand for those that come.
+    pub(crate) fn replace(&mut self, replaced: Replaced) {
+        self.channels.replace(replaced);
+    }
+
     /// True when an event has been handed to the client.
     pub(crate) fn has_delivered(&self) -> bool {
         self.delivered_bytes > 0
@@ -118,7 +123,8 @@ impl Events {
         })
     }
 
-    fn upstream_error(&self, error: &Reported) -> Step {
+    /// The provider reported an error.
+    pub(crate) fn upstream_error(&self, error: &Reported) -> Step {
         let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
         let message = error.message.as_deref().map_or_else(
             || "the provider reported an error".to_owned(),

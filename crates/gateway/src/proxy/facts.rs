@@ -124,6 +124,8 @@ pub(crate) enum UsageSource {
 /// The facts of one call.
 pub(crate) struct Facts {
     pub(crate) id: Id,
+    /// The call for whose sake this one is made.
+    pub(crate) parent: Option<Id>,
     pub(crate) arrival: Timestamp,
     pub(crate) started: Instant,
     pub(crate) route: &'static str,

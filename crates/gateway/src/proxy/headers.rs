@@ -19,7 +19,8 @@ const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sealgate-attempts");
 const CONSIDERED: HeaderName = HeaderName::from_static("x-sealgate-considered");
-const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
+/// The checks that ran.
+pub(crate) const GUARDRAILS: HeaderName = HeaderName::from_static("x-litellm-applied-guardrails");
 /// Members that were left out because the provider does not know them.
 const DROPPED: HeaderName = HeaderName::from_static("x-sealgate-dropped-params");
 const CHECKPOINT: HeaderName = HeaderName::from_static("x-sealgate-checkpoint");

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use capsule::Id;
 use ledger::Intent;
+use llm::protocol::Protocol;
 
 use super::call::Call;
 use super::check::{self, Edited, RequestChecks};
+use super::coverage::{Entry, Side};
 use super::facts::{Content, Facts, Labels, Timings, UsageSource};
 use super::inspect::Request;
 use super::reserve::{Billing, Reserved};
@@ -28,21 +31,60 @@ pub(crate) struct Checked {
     edited: Edited,
     selected: Selected,
     /// The texts as the local checks left them, where services are asked about them.
-    texts: Option<Vec<Asked>>,
+    texts: Option<Arc<Vec<Asked>>>,
 }
 
 impl Checked {
-    /// What the services are asked about the request, and which; `None` when none is selected.
-    pub(crate) fn questions(&mut self) -> Option<(Ask, Vec<Arc<Check>>)> {
-        let texts = self.texts.take()?;
-        let permit = Permit::of(&self.call)?;
-        let checks = self.selected.remote(false).cloned().collect();
-        let ask = Ask {
-            permit,
-            texts,
-            answer: false,
+    /// The services that are asked about the request.
+    pub(crate) fn remote(&self) -> Vec<Arc<Check>> {
+        self.selected.remote(false).cloned().collect()
+    }
+
+    /// What they are asked: the texts as the checks before left them. `None` when the call is settled.
+    pub(crate) fn ask(&self) -> Option<Ask> {
+        let chat = match self.request.protocol {
+            Protocol::Chat => self.edited.apply(self.request.body.doc()).ok()?,
+            _ => Bytes::new(),
         };
-        Some((ask, checks))
+        Some(Ask {
+            permit: Arc::new(Permit::of(&self.call)?),
+            texts: self.texts.clone()?,
+            answer: false,
+            chat,
+            scores: scores(&self.call.facts()?.coverage, false),
+            delivery: None,
+        })
+    }
+
+    /// Puts texts in place that a service has replaced, one for each, and has the local checks look at them again.
+    ///
+    /// # Errors
+    /// What a local check refuses, with its name.
+    pub(crate) fn rewrite(&mut self, texts: &[String]) -> Result<(), (Arc<str>, Error)> {
+        let Some(facts) = self.call.facts_mut() else {
+            return Err((Arc::from("internal"), Error::Internal));
+        };
+        let snapshot = facts.snapshot.clone();
+        let (request, selected) = (&self.request, &self.selected);
+        let again = check::check_again(&snapshot, &facts.digests, request, selected, texts);
+        facts.coverage.extend(again.coverage);
+        facts.sent_text_digest = again.sent_text;
+        facts.sent_text_bytes = again.text_bytes;
+        if facts.mode == ContentMode::Masked {
+            let kept = std::mem::take(&mut facts.content.request);
+            facts.content.request = left(&snapshot, request, &again.edited, kept);
+        }
+        self.texts = again.texts;
+        match again.edited {
+            Ok(edited) => {
+                self.edited = edited;
+                Ok(())
+            }
+            Err(error) => {
+                let code = error.public().code;
+                Err((again.blocked_by.unwrap_or_else(|| Arc::from(code)), error))
+            }
+        }
     }
 
     pub(crate) fn call_mut(&mut self) -> &mut Call {
@@ -53,6 +95,15 @@ impl Checked {
     pub(crate) fn into_parts(self) -> (Call, Request, Edited, Selected) {
         (self.call, self.request, self.edited, self.selected)
     }
+}
+
+/// The scores that local checks gave on a side.
+pub(crate) fn scores(coverage: &[Entry], answer: bool) -> Vec<(Arc<str>, u16)> {
+    let of = coverage
+        .iter()
+        .filter(|entry| matches!(entry.side, Side::Answer { .. }) == answer);
+    of.filter_map(|entry| Some((entry.check.clone(), entry.score?.1)))
+        .collect()
 }
 
 /// Either the checked call, or a call that its checks refused (already settled).
@@ -131,12 +182,15 @@ pub(crate) async fn open(
     if facts.mode == ContentMode::Masked {
         facts.content.request = left(snapshot, &admitted.request, &edited, facts.content.request);
     }
-    facts.rule_facts = rules::facts(
-        &snapshot.rules,
-        admitted.caller.principal(),
-        admitted.request.body.as_ref(),
-        &facts,
-    );
+    facts.rule_facts = match &mut admitted.parent {
+        Some(parent) => parent.rule_facts.take(),
+        None => rules::facts(
+            &snapshot.rules,
+            admitted.caller.principal(),
+            admitted.request.body.as_ref(),
+            &facts,
+        ),
+    };
     let (edited, blocked_by) =
         match edited.map(|edited| (edited, rules::ask(&snapshot.rules, &mut facts))) {
             Ok((edited, Ok(()))) => (Ok(edited), blocked_by),
@@ -208,6 +262,7 @@ fn facts(
     let (agent, agent_claimed) = agent(&admitted.caller, request.body.as_ref());
     Facts {
         id,
+        parent: admitted.parent.as_ref().map(|parent| parent.id),
         arrival: request.arrival,
         started: request.started,
         route,
@@ -329,6 +384,15 @@ async fn keeping(
     admitted: &super::admit::Admitted,
 ) -> Result<Keeping, Error> {
     let (request, caller) = (&admitted.request, admitted.caller.principal());
+    if admitted.parent.is_some() {
+        // The record of the call for whose sake it is made keeps the text, if any does.
+        return Ok(Keeping {
+            mode: ContentMode::Hash,
+            analytics: None,
+            keys: None,
+            digests: app.digests.clone(),
+        });
+    }
     let wish = Wish::read(headers, request.body.as_ref());
     let mode = wish.mode(snapshot.config.content_mode);
     let keys = if mode.is_sealed() {

@@ -78,7 +78,7 @@ pub(crate) async fn run(
         }
         Err(error) => return refuse(error),
     };
-    let mut forwarded = match remote::forward(checked).await {
+    let mut forwarded = match remote::request::forward(checked).await {
         Ok(forwarded) => forwarded,
         Err(reply) => return reply,
     };

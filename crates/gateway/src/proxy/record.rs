@@ -34,7 +34,7 @@ pub(crate) fn build(
         id: facts.id,
         capsule_type: CapsuleType::Chat,
         domain: facts.snapshot.config.domain.clone(),
-        parent_id: None,
+        parent_id: facts.parent,
         trigger: trigger(facts),
         context: context(facts, cost, ledger, kept, number),
         reasoning: reasoning(facts),

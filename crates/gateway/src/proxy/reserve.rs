@@ -1,11 +1,12 @@
 //! Stage 4: everything a call needs until its end, taken at once or not at all.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
 use ledger::{Receipt, SettleSlot};
-use policy::budget::{Ask, Demand, Standing, Used};
+use policy::budget::{Ask, Caps, Demand, ObjectKind, Standing, Used};
 use policy::identity::{Claim, Principal};
 use policy::{MicroUsd, Slot};
 
@@ -56,8 +57,10 @@ pub(crate) enum Unheld {
 
 /// What a call holds until it is settled. Dropping it gives everything back.
 pub(crate) struct Held {
-    /// Of the whole process.
-    _slot: Slot,
+    /// Of the whole process; a call that is made for another one's sake runs in that one's.
+    _slot: Option<Slot>,
+    /// Whether it is such a call: only budgets in money count it.
+    is_child: bool,
     /// Of key, team, user and so on.
     hold: Hold,
     pub(crate) quote: Quote,
@@ -157,7 +160,8 @@ impl Held {
                 model: facts.destination.group.chars().take(100).collect(),
             }));
         }
-        let demands: Vec<Demand<'_>> = claims.iter().map(|claim| claim.demand()).collect();
+        let caps = self.is_child.then(|| of_money(&claims));
+        let demands = demands(&claims, caps.as_deref());
         let with_spent = |money: MicroUsd| MicroUsd::new(money.micro().saturating_add(spent));
         let (now, money) = (app.clock.now().micros(), with_spent(expected.ask.money));
         let turned = match &mut self.hold {
@@ -240,7 +244,7 @@ pub(crate) async fn reserve(
     app: &Arc<App>,
     snapshot: &Snapshot,
     head: &Parts,
-    mut admitted: Admitted,
+    admitted: Admitted,
 ) -> Result<Reserved, Error> {
     if app.is_draining() {
         return Err(Error::ShuttingDown);
@@ -248,14 +252,44 @@ pub(crate) async fn reserve(
     let slot = app.slots.try_take().ok_or(Error::TooManyParallel {
         limit: snapshot.config.limits.max_parallel as usize,
     })?;
+    let address = address::of(head, &snapshot.config.budgets);
+    take(app, snapshot, address, Some(slot), admitted).await
+}
+
+/// The same for a call that is made for another one's sake: it counts against the same budgets, in money, and against no
+/// rate; its place in the process is the other one's.
+///
+/// # Errors
+/// 503 while records wait or while shared limits cannot be asked, 422 at a budget, 422 for a model without a price under one.
+pub(crate) async fn for_child(
+    app: &Arc<App>,
+    snapshot: &Snapshot,
+    admitted: Admitted,
+) -> Result<Reserved, Error> {
+    let address = admitted
+        .parent
+        .as_ref()
+        .and_then(|parent| parent.billing.address);
+    take(app, snapshot, address, None, admitted).await
+}
+
+async fn take(
+    app: &Arc<App>,
+    snapshot: &Snapshot,
+    address: Option<IpAddr>,
+    slot: Option<Slot>,
+    mut admitted: Admitted,
+) -> Result<Reserved, Error> {
     let settle = app.ledger.slot().ok_or(Error::Overloaded)?;
     let caller = admitted.caller.principal().clone();
     let settings = &snapshot.config.budgets;
     let id = ids::call_id(admitted.request.arrival.micros()).map_err(|_| Error::Internal)?;
+    let is_child = admitted.parent.is_some();
     let end_user = admitted.request.body.user();
     let taken = loop {
         let asked = asked(app, snapshot, &caller, &admitted, end_user.as_deref())?;
-        let demands: Vec<Demand<'_>> = asked.claims.iter().map(|claim| claim.demand()).collect();
+        let caps = is_child.then(|| of_money(&asked.claims));
+        let demands = demands(&asked.claims, caps.as_deref());
         let refused = match hold(app, id, &demands, &asked.expected.ask).await {
             Ok((hold, alone)) => break (asked, hold, alone),
             Err(refused) => refused,
@@ -289,9 +323,13 @@ pub(crate) async fn reserve(
             .digest(caller.tenant(), Purpose::Label, user.as_bytes());
         digest.uuid()
     });
+    let end_user = match &admitted.parent {
+        Some(parent) => Some(parent.billing.end_user.clone()),
+        None => end_user,
+    };
     let billing = Billing {
         model,
-        ..billing(&caller, end_user, address::of(head, settings))
+        ..billing(&caller, end_user, address)
     };
     if has_budget {
         admitted.request.output_cap = expected.cap;
@@ -300,6 +338,7 @@ pub(crate) async fn reserve(
         admitted,
         held: Held {
             _slot: slot,
+            is_child,
             hold,
             quote,
             bound: has_budget.then_some(expected.ceiling).flatten(),
@@ -356,6 +395,36 @@ fn asked(
         claims,
         has_budget,
     })
+}
+
+/// The limits in money alone; those of deployments and providers count whoever calls.
+fn of_money(claims: &[Claim]) -> Vec<Option<Caps>> {
+    let money = |caps: &Caps| Caps {
+        rpm_limit: None,
+        tpm_limit: None,
+        tpd_limit: None,
+        max_parallel_requests: None,
+        model_rpm_limit: BTreeMap::new(),
+        model_tpm_limit: BTreeMap::new(),
+        ..caps.clone()
+    };
+    let own = |claim: &Claim| match claim.object().kind {
+        ObjectKind::Deployment | ObjectKind::Provider => claim.caps().cloned(),
+        _ => claim.caps().map(money),
+    };
+    claims.iter().map(own).collect()
+}
+
+/// What the book is asked, with limits other than the claims' own where there are any.
+fn demands<'c>(claims: &'c [Claim], caps: Option<&'c [Option<Caps>]>) -> Vec<Demand<'c>> {
+    let own = |(at, claim): (usize, &'c Claim)| {
+        let mut demand = claim.demand();
+        if let Some(caps) = caps {
+            demand.caps = caps.get(at).and_then(Option::as_ref);
+        }
+        demand
+    };
+    claims.iter().enumerate().map(own).collect()
 }
 
 /// Whether any budget in money applies.

@@ -3,8 +3,10 @@
 //! The body is polled by the connection that writes it, so a client that leaves drops it at once: the provider's connection
 //! closes and the call's guard settles what was delivered.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,14 +19,17 @@ use llm::sse::{Frame, Framer, SseLimits};
 use llm::translate::StreamTranslator;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::answer::{Answered, head, mocked_stream, refusal, untranslated};
-use super::channels::{Blocked, Channels, Keeps};
-use super::coverage::Delivery;
+use super::answer::{Answered, applied, head, mocked_stream, note_usage, refusal, untranslated};
+use super::channels::{Blocked, Channels, Stage};
+use super::coverage::{Delivery, Entry, Side};
 use super::events::{Events, Step};
 use super::facts::End;
+use super::held::{self, Held, Holding, Stopped};
 use super::{headers, rates, stored};
 
 use crate::error::Error;
+use crate::guardrails::remote::Permit;
+use crate::guardrails::{Check, Selected};
 use crate::proxy::call::Call;
 use crate::server::body::Body;
 use crate::server::reply;
@@ -63,25 +68,65 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
             (Input::Provider(response.into_body()), relayed)
         }
     };
-    let keeps = call
-        .facts()
-        .map_or(Keeps::Nothing, |facts| facts.mode.into());
-    let channels = Channels::new(call.digests().clone(), &selected, Delivery::Windowed, keeps);
-    let protocol = protocol::stream(
-        request.protocol,
-        StreamOptions {
-            model: &facts.destination.served_as,
-            include_usage: request.body.include_usage(),
-            edits: channels.edits(),
-            limits: snapshot.scan,
-            ids: stored::ids(&request, &call),
-        },
-    );
+    let keeps = facts.mode.into();
+    let judged = |check: &Arc<Check>| check.modes.post_call;
+    let hold = selected.remote(true).any(judged);
+    let channels = |stage, delivery| {
+        let digests = call.digests().clone();
+        Channels::new(digests, &selected, delivery, keeps, stage)
+    };
+    let (first, channels) = match hold {
+        true => (
+            Some(channels(Stage::First, Delivery::Buffered)),
+            channels(Stage::Last, Delivery::Buffered),
+        ),
+        false => (None, channels(Stage::Only, Delivery::Windowed)),
+    };
+    let protocol = |edits| {
+        protocol::stream(
+            request.protocol,
+            StreamOptions {
+                model: &facts.destination.served_as,
+                include_usage: request.body.include_usage(),
+                edits,
+                limits: snapshot.scan,
+                ids: stored::ids(&request, &call),
+            },
+        )
+    };
     let translator = back.map(|back| {
         let head = head(&request, facts);
         let translator = StreamTranslator::new(&back, &head, &snapshot.scan);
         Box::new((translator, Framer::new(sse_limits(limits.max_event_bytes))))
     });
+    let framer = Framer::new(sse_limits(limits.max_event_bytes));
+    let (source, translator) = match first {
+        None => (source, translator),
+        Some(channels) => {
+            let Some(permit) = Permit::of(&call) else {
+                return Answered::Reply(reply::error_in(family, &Error::Internal, None));
+            };
+            let from = match source {
+                Input::Provider(body) => held::From::Provider(body),
+                Input::Ready(frames) => held::From::Ready(frames),
+                Input::Held(_) | Input::Over => held::From::Ready(VecDeque::new()),
+            };
+            let holding = Holding {
+                from,
+                framer: Framer::new(sse_limits(limits.max_event_bytes)),
+                translator,
+                protocol: protocol(true),
+                channels,
+                selected: selected.clone(),
+                permit,
+                idle: limits.idle_timeout,
+                deadline,
+                most: limits.max_response_bytes,
+            };
+            (Input::Held(Box::pin(holding.run())), None)
+        }
+    };
+    let protocol = protocol(hold || channels.edits());
     let secrets = facts.destination.deployment.clone();
     let secrets: Vec<String> = self::secrets(&secrets)
         .into_iter()
@@ -97,7 +142,7 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
         events: Some(events),
         call: Some(call),
         input: source,
-        framer: Framer::new(sse_limits(limits.max_event_bytes)),
+        framer,
         translator,
         family,
         out: Vec::new(),
@@ -113,7 +158,11 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
         taken: (0, limits.max_response_bytes),
         begun: false,
         failed_early: None,
+        applied: None,
     };
+    if let Some(call) = stream.call.as_mut().filter(|_| !hold) {
+        not_shown(call, &selected);
+    }
     if let Some((error, call)) = stream.begin().await {
         return match call {
             Some(call) => {
@@ -140,7 +189,26 @@ pub(crate) async fn answer(forwarded: Forwarded) -> Answered {
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
     reply::security(&mut head.headers);
     head.headers.extend(relayed);
+    if let Some(names) = stream.applied.take() {
+        head.headers.insert(headers::GUARDRAILS, names);
+    }
     Answered::Reply(Response::from_parts(head, Body::Stream(Box::new(stream))))
+}
+
+/// Services that only log are not shown streams, which would have to wait for them; the record says so.
+fn not_shown(call: &mut Call, selected: &Selected) {
+    let Some(facts) = call.facts_mut() else {
+        return;
+    };
+    for check in selected.remote(true) {
+        let side = Side::Answer {
+            choice: 0,
+            channel: "text".to_owned(),
+        };
+        let reason = "a stream is not held for a service that only logs";
+        let entry = Entry::not_run(check.name.clone(), side, reason);
+        facts.coverage.push(entry);
+    }
 }
 
 /// Nothing was delivered: the error has a status of its own.
@@ -159,7 +227,9 @@ fn sse_limits(max_event: usize) -> SseLimits {
 /// Where the bytes come from.
 enum Input {
     Provider(RelayBody),
-    Ready(std::collections::VecDeque<Bytes>),
+    Ready(VecDeque<Bytes>),
+    /// Everything is read and judged before any of it is delivered.
+    Held(Pin<Box<dyn Future<Output = Held> + Send>>),
     /// The provider's connection is closed or no longer wanted.
     Over,
 }
@@ -190,6 +260,8 @@ pub(crate) struct StreamBody {
     begun: bool,
     /// Set when the call failed before anything was delivered; with the call where another attempt is possible.
     failed_early: Option<(Error, Option<Call>)>,
+    /// The checks that ran, where that is known only after the stream was judged.
+    applied: Option<HeaderValue>,
 }
 
 impl StreamBody {
@@ -240,6 +312,13 @@ impl StreamBody {
     /// One step: input, end of input, or a timer. `Ready` means something changed.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let next = match &mut self.input {
+            Input::Held(held) => match held.as_mut().poll(cx) {
+                Poll::Pending => return self.poll_timer(cx),
+                Poll::Ready(held) => {
+                    self.judged(held);
+                    return Poll::Ready(());
+                }
+            },
             Input::Ready(frames) => Poll::Ready(frames.pop_front().map(Ok)),
             Input::Over => Poll::Ready(None),
             Input::Provider(body) => Pin::new(body)
@@ -259,6 +338,44 @@ impl StreamBody {
             Poll::Pending => return self.poll_timer(cx),
         }
         Poll::Ready(())
+    }
+
+    /// A held stream has been judged: it is delivered now, or not at all.
+    fn judged(&mut self, held: Held) {
+        let Held {
+            frames,
+            notes,
+            usage,
+            result,
+        } = held;
+        self.input = Input::Over;
+        let (Some(events), Some(call)) = (&mut self.events, &mut self.call) else {
+            return;
+        };
+        // Of a stream that broke off nothing was judged, and another deployment may answer.
+        let decided = matches!(result, Ok(_) | Err(Stopped::Blocked(_)));
+        if let Some(facts) = call.facts_mut().filter(|_| decided) {
+            notes.report(facts);
+            self.applied = applied(facts);
+            if result.is_err() && facts.billed {
+                note_usage(facts, usage);
+            }
+        }
+        match result {
+            Ok(replaced) => {
+                events.replace(replaced);
+                // What was kept was within the limits.
+                self.taken = (0, usize::MAX);
+                self.input = Input::Ready(frames);
+            }
+            Err(Stopped::Blocked(blocked)) => self.blocked(blocked),
+            Err(Stopped::Failed(error, code)) => self.fail(error, code),
+            Err(Stopped::Reported(reported)) => {
+                if let Step::Failed(error, code) = events.upstream_error(&reported) {
+                    self.fail(error, code);
+                }
+            }
+        }
     }
 
     fn take(&mut self, bytes: Bytes) {
@@ -362,6 +479,10 @@ impl StreamBody {
             return Poll::Pending;
         }
         let now = Instant::now();
+        if matches!(self.input, Input::Held(_)) {
+            // Whoever holds the stream looks after the provider's silence.
+            self.last_input = now;
+        }
         if now >= self.deadline || now.duration_since(self.last_input) >= self.idle {
             let seconds = self.idle.as_secs();
             self.fail(Error::UpstreamTimeout { seconds }, "upstream_timeout");

@@ -1,5 +1,6 @@
 //! The way out: egress guard, dialer, client with its pool, and the one function that sends a governed call.
 
+pub(crate) mod ask;
 pub(crate) mod client;
 pub(crate) mod defaults;
 mod dialer;

@@ -47,7 +47,11 @@ pub enum PrepareError {
 /// Prepares every deployment that can be called, by its id.
 pub(crate) fn prepare_all(config: &Config) -> Result<HashMap<String, Arc<Prepared>>, PrepareError> {
     let mut all = HashMap::new();
-    for (_, deployment) in config.models.deployments() {
+    let listed = config
+        .models
+        .deployments()
+        .map(|(_, deployment)| deployment);
+    for deployment in listed.chain(&config.judges) {
         if let Some(prepared) = prepare(deployment)? {
             all.insert(deployment.id.clone(), Arc::new(prepared));
         }

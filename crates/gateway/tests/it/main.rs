@@ -26,6 +26,7 @@ mod matrix;
 mod modes;
 mod providers;
 mod reload;
+mod remote;
 mod replicas;
 mod routes;
 mod routing;
