@@ -124,22 +124,31 @@ fn audit_deployment_on_azure_is_served() {
 }
 
 #[test]
-fn audit_judge_model_starts_and_every_call_answers_503() {
+fn audit_judge_model_starts_and_judges_every_call() {
     let env = environment(&[("OPENAI_API_KEY", "notreally")]);
     let config = starts(fixture!("audit-judge-model"), &env);
-    assert_eq!(refused_checks(&config), ["llama-guard-check"]);
-    assert!(noted(
-        &config,
-        "litellm_settings.guardrails[0]",
-        "503 check_not_available"
-    ));
+    assert!(refused_checks(&config).is_empty());
+    let check = &config.guardrails[0];
+    assert_eq!(check.name, "llama-guard-check");
+    assert_eq!(check.modes.names(), ["pre_call"]);
+    assert!(check.default_on && check.engine.is_some());
+    let base = config.judges[0].api_base.as_ref().map(ToString::to_string);
+    assert_eq!(base.as_deref(), Some("http://localhost:11434/v1"));
 }
 
 #[test]
-fn audit_moderation_starts_and_every_call_answers_503() {
+fn audit_moderation_starts_and_judges_every_call() {
     let env = environment(&[("OPENAI_API_KEY", "notreally")]);
     let config = starts(fixture!("audit-moderation"), &env);
-    assert_eq!(refused_checks(&config), ["moderation"]);
+    assert!(refused_checks(&config).is_empty());
+    let check = &config.guardrails[0];
+    assert_eq!(
+        (check.name.as_str(), check.modes.names()),
+        ("moderation", vec!["pre_call"])
+    );
+    assert!(check.default_on && check.engine.is_some());
+    // Without a key nobody could be asked.
+    assert!(load_in(fixture!("audit-moderation"), &environment(&[])).is_err());
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn judge(model: &str, service: &Service, mode: &str, more: Value) -> Value {
 
 /// The record of the judge's call.
 async fn child_of(app: &TestApp, parent: &Record) -> Record {
-    let children = app.records().await;
+    app.at_rest().await;
+    let children = app.all_records();
     let found = children
         .into_iter()
         .find(|record| record.document["parent_id"] == parent.document["id"]);
