@@ -6,7 +6,7 @@
 
 pub(crate) mod content_filter;
 mod injection;
-mod pii;
+pub(crate) mod pii;
 mod plain;
 mod prompt_leak;
 pub(crate) mod registry;

@@ -4,6 +4,7 @@ use guard::{AdHoc, Entity, EntityRule, NOT_RECOGNISED, PatternCheck, PiiSettings
 
 use super::plain::Plain;
 use super::registry::Reading;
+use super::remote;
 use super::{Engine, Refusal, Refused, Restore};
 use crate::config::problems::KeyState;
 use crate::config::yaml::{Node, Value};
@@ -17,10 +18,8 @@ const ACTIONS: [(&str, guard::Action); 3] = [
 
 /// Reads the parameters.
 pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
-    for key in ["presidio_analyzer_api_base", "presidio_anonymizer_api_base"] {
-        if reading.params.get(key).is_some() {
-            reading.not_built(key, "asking a Presidio service is not built");
-        }
+    if remote::presidio::is_configured(reading) {
+        return remote::presidio::build(reading);
     }
     let mut settings = entities(reading)?;
     thresholds(reading, &mut settings);
@@ -238,7 +237,7 @@ fn recogniser(node: &Node) -> Result<AdHoc, String> {
 }
 
 /// LiteLLM's words.
-fn refusal(refused: &Refused<'_>) -> Refusal {
+pub(crate) fn refusal(refused: &Refused<'_>) -> Refusal {
     let (kind, name) = (refused.kind, refused.guardrail);
     Refusal {
         message: format!(

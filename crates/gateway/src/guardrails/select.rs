@@ -380,7 +380,11 @@ impl Selected {
             }
         }
         let restores = |check: &Arc<Check>| {
-            let how = check.local().filter(|_| check.modes.pre_call)?.restores()?;
+            let how = match &check.engine {
+                Engine::Local(local) => local.0.restores(),
+                Engine::Remote(remote) => remote.0.restores(),
+            };
+            let how = how.filter(|_| check.modes.pre_call)?;
             Some((check.name.clone(), how))
         };
         let mut all = self.checks.iter().filter_map(restores);

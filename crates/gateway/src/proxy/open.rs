@@ -52,6 +52,11 @@ impl Checked {
             answer: false,
             chat,
             scores: scores(&self.call.facts()?.coverage, false),
+            vault: self
+                .selected
+                .vault
+                .as_ref()
+                .map(|restoring| restoring.vault.clone()),
             delivery: None,
         })
     }

@@ -64,6 +64,7 @@ impl Staged {
                 answer: true,
                 chat: bytes::Bytes::new(),
                 scores: scores(&notes.entries, true),
+                vault: None,
                 delivery: Some(Delivery::Buffered),
             };
             let said = judge(&group, &ask).await.note(notes);

@@ -301,7 +301,7 @@ fn fits(texts: &[String], ask: &Ask) -> bool {
 }
 
 /// Waits for all of them, in one task.
-async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub(super) async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     poll_fn(|cx| {
         for (future, slot) in futures.iter_mut().zip(&mut done) {

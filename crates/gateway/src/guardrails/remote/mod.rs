@@ -11,6 +11,7 @@ pub(crate) mod judge;
 mod manner;
 mod model;
 mod moderation;
+pub(crate) mod presidio;
 pub(crate) mod request;
 mod service;
 
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use policy::identity::Principal;
 use tokio::time::Instant;
 
-use super::{Refusal, Refused};
+use super::{Refusal, Refused, Restore};
 use crate::app::{App, Snapshot};
 use crate::digest::{Digest, DigestKey, Purpose};
 use crate::proxy::call::Call;
@@ -106,6 +107,8 @@ pub(crate) struct Ask {
     pub(crate) chat: Bytes,
     /// Scores that local checks gave on this side, in thousandths.
     pub(crate) scores: Vec<(Arc<str>, u16)>,
+    /// Where masked values wait for the answer.
+    pub(crate) vault: Option<Arc<guard::Vault>>,
     /// How an answer is held meanwhile.
     pub(crate) delivery: Option<Delivery>,
 }
@@ -213,6 +216,11 @@ pub(crate) trait Remote: Send + Sync {
     /// Whether it may replace texts.
     fn edits(&self) -> bool {
         false
+    }
+
+    /// Whether what it masks in a request comes back in the answer.
+    fn restores(&self) -> Option<Restore> {
+        None
     }
 
     /// What the client is told when the service refuses.

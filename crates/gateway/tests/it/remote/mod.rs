@@ -264,3 +264,38 @@ async fn masked_values_come_back_after_the_service_has_looked() {
         assert!(!asked.body.to_string().contains("zora@"), "{}", asked.body);
     }
 }
+
+/// GRD-17: what a service took out is taken out of every attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn grd_17_a_fallback_sends_what_the_service_left() {
+    let service = Service::start(|asked| {
+        let count = asked["texts"].as_array().map_or(0, Vec::len);
+        Act::json(json!({ "action": "GUARDRAIL_INTERVENED", "texts": vec!["cleaned"; count] }))
+    })
+    .await;
+    let guardrails = generic(&service, "pre_call", json!({}));
+    let app = TestApp::with(|config| {
+        config["guardrails"] = guardrails;
+        for (group, model) in [("g", "openai/fail-500"), ("h", "openai/echo")] {
+            let mut entry = config["model_list"][0].clone();
+            entry["model_name"] = json!(group);
+            entry["litellm_params"]["model"] = json!(model);
+            config["model_list"]
+                .as_array_mut()
+                .expect("a list")
+                .push(entry);
+        }
+        config["litellm_settings"]["fallbacks"] = json!([{ "g": ["h"] }]);
+    })
+    .await;
+    let answer = app.say("g", "the secret plan").await;
+    assert_eq!(answer.content(0), "cleaned", "{}", answer.text());
+    assert_eq!(app.sandbox.requests().len(), 2);
+    for request in app.sandbox.requests() {
+        assert!(
+            !request.json().to_string().contains("secret plan"),
+            "{}",
+            request.json()
+        );
+    }
+}

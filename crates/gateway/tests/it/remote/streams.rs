@@ -174,3 +174,31 @@ async fn other_protocols_are_held_too() {
         assert!(answer.text().contains("apple"), "{path}: {}", answer.text());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_streams_do_not_mix() {
+    let service = Service::start(|asked| {
+        let texts = asked["texts"].as_array().cloned().unwrap_or_default();
+        let change =
+            |text: &Value| json!(text.as_str().unwrap_or_default().replace("mark", "seen"));
+        let texts: Vec<Value> = texts.iter().map(change).collect();
+        Act::json(json!({ "action": "GUARDRAIL_INTERVENED", "texts": texts }))
+    })
+    .await;
+    let app = app(generic(&service, "post_call", json!({ "timeout": 120 }))).await;
+    let app = std::sync::Arc::new(app);
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let app = app.clone();
+        calls.spawn(async move {
+            let text = format!("mark {number} and again mark {number}");
+            let body = json!({ "stream": true, "messages": [{ "role": "user", "content": text }] });
+            (number, app.chat("letters", body).await)
+        });
+    }
+    while let Some(done) = calls.join_next().await {
+        let (number, answer) = done.expect("no panic");
+        let wanted = format!("seen {number} and again seen {number}");
+        assert_eq!(answer.content(0), wanted, "{}", answer.text());
+    }
+}
