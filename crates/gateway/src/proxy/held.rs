@@ -63,9 +63,9 @@ pub(crate) struct Held {
 /// Why nothing of a held stream is delivered.
 pub(crate) enum Stopped {
     Blocked(Blocked),
-    Failed(Error, &'static str),
+    Failed(Box<Error>, &'static str),
     /// The provider reported an error.
-    Reported(Reported),
+    Reported(Box<Reported>),
 }
 
 /// What is kept while reading.
@@ -77,7 +77,11 @@ struct Kept {
 }
 
 fn invalid(what: impl ToString) -> Stopped {
-    Stopped::Failed(Error::UpstreamInvalid(what.to_string()), "upstream_invalid")
+    failed(Error::UpstreamInvalid(what.to_string()), "upstream_invalid")
+}
+
+fn failed(error: Error, code: &'static str) -> Stopped {
+    Stopped::Failed(Box::new(error), code)
 }
 
 impl Holding {
@@ -138,11 +142,11 @@ impl Holding {
         if let Some(translator) = &mut self.translator {
             let result = translator.0.finish(&mut out);
             self.translated(out, kept)?;
-            result.map_err(|error| Stopped::Failed(untranslated(&error), "upstream_invalid"))?;
+            result.map_err(|error| failed(untranslated(&error), "upstream_invalid"))?;
         }
         match kept.over || self.protocol.is_complete() {
             true => self.complete(),
-            false => Err(Stopped::Failed(Error::UpstreamCut, "upstream_cut")),
+            false => Err(failed(Error::UpstreamCut, "upstream_cut")),
         }
     }
 
@@ -168,10 +172,10 @@ impl Holding {
             Err(_) => {
                 let seconds = wait.as_secs();
                 let error = Error::UpstreamTimeout { seconds };
-                Err(Stopped::Failed(error, "upstream_timeout"))
+                Err(failed(error, "upstream_timeout"))
             }
             Ok(None) => Ok(None),
-            Ok(Some(Err(_))) => Err(Stopped::Failed(Error::UpstreamCut, "upstream_cut")),
+            Ok(Some(Err(_))) => Err(failed(Error::UpstreamCut, "upstream_cut")),
             // Trailers carry nothing for us.
             Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
         }
@@ -185,7 +189,7 @@ impl Holding {
         let mut out = Vec::new();
         let result = translator.0.push(&frame, &mut out);
         self.translated(out, kept)?;
-        result.map_err(|error| Stopped::Failed(untranslated(&error), "upstream_invalid"))
+        result.map_err(|error| failed(untranslated(&error), "upstream_invalid"))
     }
 
     fn translated(&mut self, bytes: Vec<u8>, kept: &mut Kept) -> Result<(), Stopped> {
@@ -225,7 +229,7 @@ impl Holding {
             }
             Ok(Event::Ignored) => {}
             Ok(Event::Done) => kept.over = true,
-            Ok(Event::Error(reported)) => return Err(Stopped::Reported(reported)),
+            Ok(Event::Error(reported)) => return Err(Stopped::Reported(Box::new(reported))),
             Ok(Event::Piece(piece)) => {
                 let text = piece.text();
                 let left = self.channels.push(piece.choice, piece.channel, &text);

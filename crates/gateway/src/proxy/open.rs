@@ -8,6 +8,7 @@ use ledger::Intent;
 use llm::protocol::Protocol;
 
 use super::call::Call;
+use super::channels::Blocked;
 use super::check::{self, Edited, RequestChecks};
 use super::coverage::{Entry, Side};
 use super::facts::{Content, Facts, Labels, Timings, UsageSource};
@@ -65,9 +66,12 @@ impl Checked {
     ///
     /// # Errors
     /// What a local check refuses, with its name.
-    pub(crate) fn rewrite(&mut self, texts: &[String]) -> Result<(), (Arc<str>, Error)> {
+    pub(crate) fn rewrite(&mut self, texts: &[String]) -> Result<(), Blocked> {
         let Some(facts) = self.call.facts_mut() else {
-            return Err((Arc::from("internal"), Error::Internal));
+            return Err(Blocked {
+                check: Arc::from("internal"),
+                error: Box::new(Error::Internal),
+            });
         };
         let snapshot = facts.snapshot.clone();
         let (request, selected) = (&self.request, &self.selected);
@@ -87,7 +91,10 @@ impl Checked {
             }
             Err(error) => {
                 let code = error.public().code;
-                Err((again.blocked_by.unwrap_or_else(|| Arc::from(code)), error))
+                Err(Blocked {
+                    check: again.blocked_by.unwrap_or_else(|| Arc::from(code)),
+                    error: Box::new(error),
+                })
             }
         }
     }

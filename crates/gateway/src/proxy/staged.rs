@@ -67,11 +67,7 @@ impl Staged {
                 vault: None,
                 delivery: Some(Delivery::Buffered),
             };
-            let said = judge(&group, &ask).await.note(notes);
-            let replaced = said.map_err(|(check, error)| Blocked {
-                check,
-                error: Box::new(error),
-            })?;
+            let replaced = judge(&group, &ask).await.note(notes)?;
             if let Some(replaced) = replaced {
                 self.again(&permit, selected, &replaced, notes)?;
             }

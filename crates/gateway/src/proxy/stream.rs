@@ -369,7 +369,7 @@ impl StreamBody {
                 self.input = Input::Ready(frames);
             }
             Err(Stopped::Blocked(blocked)) => self.blocked(blocked),
-            Err(Stopped::Failed(error, code)) => self.fail(error, code),
+            Err(Stopped::Failed(error, code)) => self.fail(*error, code),
             Err(Stopped::Reported(reported)) => {
                 if let Step::Failed(error, code) = events.upstream_error(&reported) {
                     self.fail(error, code);

@@ -43,11 +43,11 @@ impl Breaker {
     }
 
     /// `None` while nothing is asked.
-    pub(super) fn enter(&self) -> Option<Trial<'_>> {
+    pub(super) fn enter(&self, now: Instant) -> Option<Trial<'_>> {
         let mut state = self.state();
         let probe = match state.open_until {
             None => false,
-            Some(until) if until > Instant::now() || state.probing => return None,
+            Some(until) if until > now || state.probing => return None,
             Some(_) => true,
         };
         state.probing |= probe;
@@ -70,11 +70,11 @@ impl Trial<'_> {
     }
 
     /// It did not.
-    pub(super) fn failed(self) {
+    pub(super) fn failed(self, now: Instant) {
         let mut state = self.breaker.state();
         state.failed = state.failed.saturating_add(1);
         if self.probe || state.failed >= self.breaker.failures {
-            state.open_until = Some(Instant::now() + self.breaker.pause);
+            state.open_until = Some(now + self.breaker.pause);
         }
     }
 }
@@ -91,30 +91,31 @@ impl Drop for Trial<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn opens_after_failures_in_a_row_and_closes_by_one_question() {
+    #[test]
+    fn opens_after_failures_in_a_row_and_closes_by_one_question() {
         let breaker = Breaker::new(2, Duration::from_secs(10));
-        let ask = || breaker.enter().expect("asked");
-        ask().failed();
-        ask().answered();
-        ask().failed();
+        let mut now = Instant::now();
+        let ask = |now| breaker.enter(now).expect("asked");
+        ask(now).failed(now);
+        ask(now).answered();
+        ask(now).failed(now);
         // A client that left says nothing about the service.
-        drop(ask());
-        let late = ask();
-        ask().failed();
-        assert!(breaker.enter().is_none(), "open");
+        drop(ask(now));
+        let late = ask(now);
+        ask(now).failed(now);
+        assert!(breaker.enter(now).is_none(), "open");
         late.answered();
-        assert!(breaker.enter().is_none(), "a late answer closes nothing");
-        tokio::time::advance(Duration::from_secs(11)).await;
-        let probe = ask();
-        assert!(breaker.enter().is_none(), "one question at a time");
-        probe.failed();
-        assert!(breaker.enter().is_none());
-        tokio::time::advance(Duration::from_secs(11)).await;
-        drop(ask());
-        ask().answered();
-        ask().failed();
-        ask().answered();
-        assert!(breaker.enter().is_some());
+        assert!(breaker.enter(now).is_none(), "a late answer closes nothing");
+        now += Duration::from_secs(11);
+        let probe = ask(now);
+        assert!(breaker.enter(now).is_none(), "one question at a time");
+        probe.failed(now);
+        assert!(breaker.enter(now).is_none());
+        now += Duration::from_secs(11);
+        drop(ask(now));
+        ask(now).answered();
+        ask(now).failed(now);
+        ask(now).answered();
+        assert!(breaker.enter(now).is_some());
     }
 }

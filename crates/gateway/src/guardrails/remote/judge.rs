@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::guardrails::Refused;
 use crate::guardrails::select::Check;
 use crate::proxy::call::Call;
+use crate::proxy::channels::Blocked;
 use crate::proxy::coverage::{Entry, Outcome, Side};
 use crate::proxy::facts::Facts;
 
@@ -25,7 +26,7 @@ const GROWTH: usize = 64 * 1024;
 pub(crate) struct Judged {
     pub(crate) entries: Vec<Entry>,
     /// The check that refused, and why.
-    pub(crate) refused: Option<(Arc<str>, Error)>,
+    pub(crate) refused: Option<Blocked>,
     /// Switches that let the call pass although a service was silent.
     switches: Vec<&'static str>,
     /// The texts as a check left them, where one replaced any.
@@ -54,7 +55,7 @@ impl Notes {
 
 impl Judged {
     /// Hands over what the record learns; gives the refusal, or else the replaced texts.
-    pub(crate) fn note(self, notes: &mut Notes) -> Result<Option<Vec<String>>, (Arc<str>, Error)> {
+    pub(crate) fn note(self, notes: &mut Notes) -> Result<Option<Vec<String>>, Blocked> {
         notes.entries.extend(self.entries);
         notes.switches.extend(self.switches);
         match self.refused {
@@ -64,7 +65,7 @@ impl Judged {
     }
 
     /// The same for questions about a request.
-    pub(crate) fn report(self, call: &mut Call) -> Result<Option<Vec<String>>, (Arc<str>, Error)> {
+    pub(crate) fn report(self, call: &mut Call) -> Result<Option<Vec<String>>, Blocked> {
         let mut notes = Notes::default();
         let said = self.note(&mut notes);
         if let Some(facts) = call.facts_mut() {
@@ -116,7 +117,10 @@ pub(crate) async fn judge(checks: &[Arc<Check>], ask: &Ask) -> Judged {
         if judged.refused.is_none()
             && let Some(error) = verdict.refused
         {
-            judged.refused = Some((check.name.clone(), error));
+            judged.refused = Some(Blocked {
+                check: check.name.clone(),
+                error: Box::new(error),
+            });
         }
         if verdict.replaced.is_some() {
             judged.replaced = verdict.replaced;

@@ -1,14 +1,13 @@
 //! The request side: services that may replace texts before anything is sent, those that judge it, and those that judge it
 //! beside the call while the answer waits.
 
-use std::sync::Arc;
-
 use llm::protocol::Family;
 
 use super::judge;
 use crate::error::Error;
 use crate::proxy::answer;
 use crate::proxy::call::Call;
+use crate::proxy::channels::Blocked;
 use crate::proxy::facts::End;
 use crate::proxy::open::Checked;
 use crate::server::reply::Reply;
@@ -61,8 +60,8 @@ pub(crate) async fn forward(mut checked: Checked) -> Result<Forwarded, Reply> {
     }
 }
 
-fn refused(call: Call, family: Family, (check, error): (Arc<str>, Error)) -> Reply {
-    answer::refusal(call, family, &error, End::Blocked(check))
+fn refused(call: Call, family: Family, refused: Blocked) -> Reply {
+    answer::refusal(call, family, &refused.error, End::Blocked(refused.check))
 }
 
 fn internal(checked: Checked) -> Reply {

@@ -47,7 +47,8 @@ fn honest(asked: &Value) -> Act {
 
 fn judge(model: &str, service: &Service, mode: &str, more: Value) -> Value {
     let mut params = json!({ "guardrail": "llm_as_a_judge", "mode": mode, "default_on": true, "model": model,
-        "api_base": format!("{}/v1", service.base()), "timeout": 30 });
+        "api_base": format!("{}/v1", service.base()), "timeout": 30,
+        "input_cost_per_token": 0.000_002, "output_cost_per_token": 0.000_01 });
     if let (Some(params), Value::Object(more)) = (params.as_object_mut(), more) {
         params.extend(more);
     }
@@ -303,7 +304,8 @@ async fn the_published_block_of_a_judge_model_judges_every_prompt() {
     let base = format!("{}/v1", service.base());
     let app = TestApp::with(|config| {
         config["litellm_settings"] = json!({ "guardrails": [{ "name": "llama-guard-check", "input_key": "messages",
-            "output_key": "choices/0/message/content", "guardrail_model": "ollama/llama-guard", "api_base": base }] });
+            "output_key": "choices/0/message/content", "guardrail_model": "ollama/llama-guard", "api_base": base,
+            "input_cost_per_token": 0.000_002, "output_cost_per_token": 0.000_01 }] });
     })
     .await;
     app.providers_elsewhere();
