@@ -9,7 +9,8 @@ use crate::support::{MASTER, TestApp, prompt, soon, words};
 const CHAT: &str = "/v1/chat/completions";
 
 /// The tests that read bodies of errors.
-const TESTS: [&str; 13] = [
+const TESTS: [&str; 14] = [
+    include_str!("remote/hostile.rs"),
     include_str!("errors.rs"),
     include_str!("providers.rs"),
     include_str!("http.rs"),
