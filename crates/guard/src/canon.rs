@@ -60,6 +60,12 @@ pub(crate) fn canon(c: char) -> Option<char> {
         }
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' => Some('-'),
         '\u{2024}' | '\u{FE52}' => Some('.'),
+        '\u{AB}' | '\u{BB}' | '\u{2018}'..='\u{201F}' | '\u{2039}' | '\u{203A}' => Some('"'),
+        // Signs that part words as a semicolon does: bullets, arrows, boxes, pictures, CJK marks.
+        '\u{A1}' | '\u{B7}' | '\u{BF}' | '\u{964}' | '\u{2020}'..='\u{2023}' => Some(';'),
+        '\u{2190}'..='\u{21FF}' | '\u{2500}'..='\u{25FF}' | '\u{2713}'..='\u{2718}' => Some(';'),
+        '\u{2794}'..='\u{27BE}' | '\u{3001}' | '\u{3002}' | '\u{3008}'..='\u{3011}' => Some(';'),
+        '\u{1F300}'..='\u{1F9FF}' => Some(';'),
         '\u{FE6B}' => Some('@'),
         '\u{2044}' | '\u{2215}' => Some('/'),
         '\u{1D400}'..='\u{1D6A3}' => letter(c),

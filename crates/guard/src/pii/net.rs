@@ -181,7 +181,10 @@ fn ipv4(window: &Window<'_>, start: usize, sight: &Sight, out: &mut Found<'_>) -
     let context = sight.context(window, start, end);
     let version = context.nearest.has(Subjects::VERSION) && !context.has(Subjects::IP)
         || window.before(start) == b'v';
-    if free && !version && sight.wants(Entity::Ip) && !ip.is_unspecified() {
+    // `chapter 7.5.5.0`: small numbers right after a word for something else.
+    let section =
+        context.denies() && !context.has(Subjects::IP) && ip.octets().iter().all(|part| *part < 32);
+    if free && !version && !section && sight.wants(Entity::Ip) && !ip.is_unspecified() {
         out.add_range(Entity::Ip, start, end, 95, Rank::Checked);
     }
     end.max(start + 1)

@@ -148,7 +148,7 @@ fn numbers_of(window: &Window<'_>, row: &[Group], sight: &Sight, out: &mut Found
                 groups,
                 digits: &digits,
             };
-            if ends_free(window, last.end) {
+            if ends_free(window, last.end, digits.len()) {
                 judge(window, &number, sight, out);
             }
             phone::look(window, &number, sight, out);
@@ -163,17 +163,37 @@ fn starts_free(window: &Window<'_>, start: usize) -> bool {
         return false;
     }
     let one_more = window.before(start.saturating_sub(1));
-    !(matches!(before, b'-' | b'.' | b',' | b'/') && one_more.is_ascii_alphanumeric())
-        || (matches!(before, b'.' | b'-' | b'/') && one_more.is_ascii_digit())
+    match before {
+        b',' if one_more.is_ascii_digit() => !goes_on(window, start),
+        b'-' | b'.' | b'/' => !one_more.is_ascii_alphabetic(),
+        _ => true,
+    }
+}
+
+/// Whether digits after a comma are thousands or a decimal fraction, and no field of a table.
+fn goes_on(window: &Window<'_>, start: usize) -> bool {
+    let end = end_of_digits(window, start);
+    match (end - start, window.at(end)) {
+        (3, b'-') => false,
+        (0..=3, _) => true,
+        (_, b' ' | b'-') => !window.at(end + 1).is_ascii_digit(),
+        (_, after) => !matches!(after, b',' | b';' | b'\n' | b'\r' | b'|' | b'\t'),
+    }
+}
+
+/// Whether a comma after a long number begins the next field of a table.
+pub(crate) fn field_ends(window: &Window<'_>, end: usize, digits: usize) -> bool {
+    window.at(end) == b',' && digits >= 9
 }
 
 /// A number does not end within a word, a fraction or a longer code.
-fn ends_free(window: &Window<'_>, end: usize) -> bool {
+fn ends_free(window: &Window<'_>, end: usize, digits: usize) -> bool {
     let after = window.at(end);
     if after.is_ascii_alphanumeric() || after == b'_' || after == b'@' {
         return false;
     }
     !(matches!(after, b'.' | b',' | b'-') && window.at(end + 1).is_ascii_digit())
+        || field_ends(window, end, digits)
 }
 
 fn judge(window: &Window<'_>, number: &Number<'_>, sight: &Sight, out: &mut Found<'_>) {
@@ -287,6 +307,7 @@ fn aadhaar(window: &Window<'_>, number: &Number<'_>, sight: &Sight, out: &mut Fo
     let context = sight.context(window, number.start(), number.end());
     let score = match (context.has(Subjects::AADHAAR), number.groups.len() > 1) {
         (true, _) => 100,
+        (false, true) if context.denies() => 40,
         (false, true) => 85,
         (false, false) if context.denies() || context.nearest.has(Subjects::CARD) => 40,
         (false, false) => 75,

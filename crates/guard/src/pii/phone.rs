@@ -31,7 +31,7 @@ pub(crate) fn look(window: &Window<'_>, number: &Number<'_>, sight: &Sight, out:
     {
         return;
     }
-    let Some(end) = end(window, number.end()) else {
+    let Some(end) = end(window, number.end(), number.digits.len()) else {
         return;
     };
     let slashed = |group: &super::numbers::Group| group.separator == Separator::One(b'/');
@@ -80,7 +80,7 @@ fn start(window: &Window<'_>, number: &Number<'_>) -> (usize, bool) {
 }
 
 /// Where the number ends with its extension; `None` if it goes on as something else.
-fn end(window: &Window<'_>, end: usize) -> Option<usize> {
+fn end(window: &Window<'_>, end: usize, digits: usize) -> Option<usize> {
     let rest = window.bytes.get(end..window.end).unwrap_or_default();
     for mark in [&b"x"[..], b" x", b" ext. ", b" ext ", b" ext.", b" extn "] {
         let Some(tail) = rest.strip_prefix(mark) else {
@@ -96,7 +96,10 @@ fn end(window: &Window<'_>, end: usize) -> Option<usize> {
         return None;
     }
     let next = window.at(end + 1);
-    if matches!(after, b'.' | b',' | b'-' | b':' | b'/') && next.is_ascii_digit() {
+    if matches!(after, b'.' | b',' | b'-' | b':' | b'/')
+        && next.is_ascii_digit()
+        && !super::numbers::field_ends(window, end, digits)
+    {
         return None;
     }
     Some(end)

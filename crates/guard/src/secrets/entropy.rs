@@ -74,7 +74,12 @@ fn is_random(value: &[u8]) -> bool {
         .iter()
         .filter(|byte| byte.is_ascii_lowercase())
         .count();
-    let mixed = digits >= 2 && upper + lower >= 4;
+    // Names of functions have capitals at the beginnings of words only.
+    let capitals = value
+        .windows(2)
+        .filter(|pair| pair.iter().all(u8::is_ascii_uppercase));
+    let many = digits == 1 && value.len() >= 20 && lower >= 4 && capitals.count() >= 3;
+    let mixed = many || digits >= 2 && upper + lower >= 4;
     mixed && bits(value) >= BITS
 }
 

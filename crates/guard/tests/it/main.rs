@@ -9,6 +9,7 @@ mod content;
 mod injection;
 mod pattern;
 mod pii;
+mod places;
 mod secrets;
 mod stream;
 mod vault;
