@@ -15,9 +15,6 @@ use crate::{Action, Check, Finding, Form, Reach, Rule, StreamCheck, Verdict};
 /// First rule index of recognisers of the operator's own.
 const OWN: u32 = 1000;
 
-/// Lowest score that counts for recognisers of the operator's own.
-const OWN_THRESHOLD: u8 = 50;
-
 /// What masked text is replaced by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
@@ -80,7 +77,7 @@ impl PatternCheck {
         }
     }
 
-    /// The same with recognisers of the operator's own and what is done about their finds.
+    /// The same with recognisers of the operator's own and what is done about their finds, where they do not say it.
     /// Such a check sees whole texts only.
     #[must_use]
     pub fn with_recognisers(mut self, own: Vec<AdHoc>, action: Action) -> PatternCheck {
@@ -106,6 +103,17 @@ impl PatternCheck {
         }
     }
 
+    fn own(&self, rule: u32) -> Option<&AdHoc> {
+        self.own.get(rule.checked_sub(OWN)? as usize)
+    }
+
+    fn action(&self, rule: u32) -> Action {
+        match self.own(rule) {
+            Some(own) => own.action.unwrap_or(self.own_action),
+            None => self.detector.action(rule),
+        }
+    }
+
     fn findings(&self, form: Form, text: &str) -> Vec<Finding> {
         if self.own.is_empty() {
             return engine::findings(&self.detector, form, text);
@@ -120,7 +128,13 @@ impl PatternCheck {
         for (kind, own) in (OWN..).zip(self.own.iter()) {
             own.look(&view.bytes, kind, &mut all);
         }
-        all.retain(|c| c.kind < OWN || c.score >= OWN_THRESHOLD);
+        all.retain(|c| match self.own(c.kind) {
+            None => true,
+            Some(own) => {
+                let text = view.bytes.get(c.start..c.end).unwrap_or_default();
+                c.score >= own.threshold && !self.detector.allowed(c.kind, text)
+            }
+        });
         resolve(&mut all);
         let finding = |candidate: &Candidate| {
             let (start, end) = view.written(candidate.start, candidate.end);
@@ -128,11 +142,7 @@ impl PatternCheck {
                 start,
                 end,
                 rule: candidate.kind,
-                action: if candidate.kind < OWN {
-                    self.detector.action(candidate.kind)
-                } else {
-                    self.own_action
-                },
+                action: self.action(candidate.kind),
                 score: candidate.score,
             }
         };
@@ -169,11 +179,7 @@ impl Check for PatternCheck {
             kind,
             pattern: kind,
             description: None,
-            action: if index < OWN {
-                self.detector.action(index)
-            } else {
-                self.own_action
-            },
+            action: self.action(index),
         })
     }
 

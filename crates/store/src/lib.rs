@@ -9,6 +9,7 @@ pub mod identity;
 pub mod keys;
 pub mod post_quantum;
 pub mod postgres;
+pub mod pseudonym;
 pub mod reader;
 pub mod redis;
 pub mod shared;

@@ -211,6 +211,9 @@ pub struct Filter {
     /// Only records before this time.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Without records of calls whose person does not want analytics (`context.environment.analytics` is false).
+    #[arg(long)]
+    pub for_analytics: bool,
 }
 
 /// The arguments of `capsule export`.

@@ -2,6 +2,7 @@
 //! have, and nothing else. Python code is never run.
 
 use super::env::Variables;
+use super::legacy;
 use super::problems::{KeyState, Place, Report, Severity};
 use super::reader::Section;
 use super::suggest;
@@ -36,19 +37,15 @@ pub enum CallbackKind {
 const SINKS: &str = include_str!("sinks.txt");
 
 /// Checks in the form of callbacks.
-const CHECKS: [&str; 13] = [
-    "presidio",
+const CHECKS: [&str; 9] = [
     "llamaguard_moderations",
     "llmguard_moderations",
     "google_text_moderation",
     "openai_moderations",
     "lakera_prompt_injection",
     "aporia_prompt_injection",
-    "hide_secrets",
     "blocked_user_check",
-    "banned_keywords",
     "azure_content_safety",
-    "detect_prompt_injection",
     "custom_guardrail",
 ];
 
@@ -116,6 +113,11 @@ fn kind(
         report.state(place, path, KeyState::Honoured, message);
         return Some((CallbackKind::Native, why.to_owned()));
     }
+    if legacy::is_local(name) {
+        let message = format!("`{name}`: a local check of every call, as a guardrail of this name");
+        report.state(place, path, KeyState::Honoured, message);
+        return Some((CallbackKind::Native, "a check of every call".to_owned()));
+    }
     if sinks().any(|sink| sink == name) {
         let message = format!("`{name}`: the sink is not built, nothing is sent to it");
         report.state(place, path, KeyState::AcceptedInactive, message);
@@ -139,6 +141,7 @@ fn kind(
     let native = NATIVE.iter().map(|(name, _)| *name);
     let all = sinks()
         .chain(CHECKS)
+        .chain(legacy::names())
         .chain(native)
         .chain([POLICY_HOOK, TRAFFIC_HOOK]);
     match suggest::nearest(name, all) {

@@ -41,6 +41,19 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
         let parts = [text(&rule.when), text(&rule.require), text(&rule.deny)];
         out.add(&format!("rules.{}", rule.name), format!("{parts:?}"));
     }
+    let presets: Vec<&str> = config.presets.iter().map(|preset| preset.name).collect();
+    out.add("compliance", presets.join(", "));
+    let required = config.consent.registry_required;
+    out.add("consent.registry_required", required);
+    let age = config.consent.max_age_days;
+    out.add("consent.max_age_days", optional(age));
+    for notice in &config.consent.notices {
+        let path = format!(
+            "notices.{}.{}.{}",
+            notice.purpose, notice.version, notice.language
+        );
+        out.add(&path, &notice.digest);
+    }
     let retention = config.content.retention.as_ref();
     let keep = retention.map(|run| format!("{:?} every {:?}", run.keep, run.interval));
     out.add("retention", optional(keep));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::egress::Egress;
 use super::env::Variables;
 use super::files::Files;
+use super::legacy::{self, Older};
 use super::models::Deployment;
 use super::problems::{KeyState, Place, Report};
 use super::reader::{Section, join};
@@ -111,6 +112,7 @@ pub(super) fn read(
         one(&entry, with, egress, &mut all, report);
     }
     let litellm = root.section("litellm_settings", report);
+    callbacks(&litellm, with, egress, &mut all, report);
     legacy(&litellm, with, egress, &mut all, report);
     for section in [&litellm, &root.section("general_settings", report)] {
         moderation(section, with, egress, &mut all, report);
@@ -298,7 +300,13 @@ pub(super) fn mode(word: &str, modes: &mut Modes, place: &Place, path: &str, rep
 
 /// Every parameter by its path. Keys of services are left out; words stand beside.
 fn flatten(params: &Section<'_>, path: &str, out: &mut Vec<(String, String)>) {
-    const LEFT_OUT: [&str; 4] = ["api_key", "headers", "blocked_words", "optional_params"];
+    const LEFT_OUT: [&str; 5] = [
+        "pii_operator_key",
+        "api_key",
+        "headers",
+        "blocked_words",
+        "optional_params",
+    ];
     for entry in params.entries() {
         if !LEFT_OUT.contains(&entry.key.as_str()) {
             flat(&entry.value, join(path, &entry.key), out);
@@ -357,8 +365,31 @@ fn legacy(
             let settings = entry.section(&named.key, report);
             let default_on = settings.flag("default_on", report).unwrap_or(false);
             let path = entry.path_of(&named.key);
-            not_built(&named.place, &path, default_on, report);
             let callbacks = settings.texts("callbacks", report);
+            // Several checks under one name are one guardrail each; a request could only name the first.
+            let local = |(name, _): &(&str, Place)| legacy::is_local(name);
+            if !callbacks.is_empty()
+                && callbacks.iter().all(local)
+                && (default_on || callbacks.len() == 1)
+            {
+                let logging_only = settings.flag("logging_only", report).unwrap_or(false);
+                for (index, (callback, _)) in callbacks.iter().enumerate() {
+                    let name = match index {
+                        0 => named.key.clone(),
+                        _ => format!("{} {callback}", named.key),
+                    };
+                    let older = Older {
+                        callback,
+                        name: &name,
+                        default_on,
+                        logging_only,
+                        place: &named.place,
+                    };
+                    older_one(litellm, &older, with, egress, all, report);
+                }
+                continue;
+            }
+            not_built(&named.place, &path, default_on, report);
             let missing: Vec<String> = callbacks
                 .iter()
                 .map(|(name, _)| (*name).to_owned())
@@ -412,6 +443,47 @@ fn written(
     );
     let entry = Section::of(Some(&node), section.path.clone(), place, report);
     one(&entry, with, egress, all, report);
+}
+
+/// Local checks among the callbacks: each runs for every call.
+fn callbacks(
+    litellm: &Section<'_>,
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
+    report: &mut Report,
+) {
+    let mut seen: Vec<&str> = Vec::new();
+    for list in ["callbacks", "success_callback", "failure_callback"] {
+        for (callback, place) in litellm.texts(list, report) {
+            let older = Older {
+                callback,
+                name: callback,
+                default_on: true,
+                logging_only: false,
+                place: &place,
+            };
+            if !seen.contains(&callback) {
+                seen.push(callback);
+                older_one(litellm, &older, with, egress, all, report);
+            }
+        }
+    }
+}
+
+fn older_one(
+    litellm: &Section<'_>,
+    older: &Older<'_>,
+    with: &Surroundings<'_>,
+    egress: &mut Egress,
+    all: &mut Found,
+    report: &mut Report,
+) {
+    if let Some(node) = legacy::entry(litellm, older) {
+        let path = litellm.path_of(older.callback);
+        let entry = Section::of(Some(&node), path, older.place, report);
+        one(&entry, with, egress, all, report);
+    }
 }
 
 /// A check that is not built and that every call selects.

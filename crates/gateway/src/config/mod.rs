@@ -8,6 +8,8 @@ mod access;
 mod budgets;
 mod callbacks;
 mod checklist;
+mod compliance;
+mod consent;
 mod content;
 mod database;
 mod defaults;
@@ -19,6 +21,7 @@ pub(crate) mod env;
 mod files;
 mod general;
 mod guardrails;
+mod legacy;
 mod limits;
 mod models;
 pub(crate) mod own_model;
@@ -50,6 +53,9 @@ pub use access::AccessGroups;
 pub use budgets::Budgets;
 pub use callbacks::{Callback, CallbackKind};
 pub use checklist::{Point, Verdict, checklist, checklist_text};
+pub use compliance::Preset;
+pub(crate) use consent::is_name;
+pub use consent::{ConsentSettings, Notice};
 pub use content::{ContentMode, ContentSettings, RetentionSettings, SubjectOf};
 pub use defaults::DefaultMember;
 pub use egress::{AddressClass, Egress, classify};
@@ -112,6 +118,10 @@ pub struct Config {
     pub content_mode: ContentMode,
     /// Rules over the facts of calls, in order.
     pub rules: Vec<policy::rules::Source>,
+    /// What counts as a consent, and the notices that people are shown.
+    pub consent: ConsentSettings,
+    /// The presets that the file asks for, and what came of them.
+    pub presets: Vec<Preset>,
     /// Whose it is and how long it lives.
     pub content: ContentSettings,
     /// The domain written to every record; at most 50 characters.
@@ -246,6 +256,7 @@ pub fn load_with(
 ) -> Result<Config, Rejected> {
     let mut report = Report::default();
     let mut variables = Variables::new(env);
+    let mut presets = Vec::new();
     let config = files::read_all(path, files, &mut report).and_then(|mut root| {
         let env_file = overrides.env_file.as_deref();
         files::variables(
@@ -258,6 +269,7 @@ pub fn load_with(
         );
         let managed = has_secret_manager(&root);
         references::resolve(&mut root, "", &variables, managed, &mut report);
+        presets = compliance::apply(&mut root, &mut report);
         secrets::note_literals(&root, "", &mut report);
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = Section::of(Some(&root), String::new(), &root.place, &mut report);
@@ -267,6 +279,7 @@ pub fn load_with(
     match config {
         Some(mut config) if report.problems.is_empty() => {
             config.notes = report.notes;
+            config.presets = presets;
             config.digest = effective::digest(&config);
             Ok(config)
         }
@@ -367,6 +380,8 @@ fn build(
         callbacks,
         inactive_checks: own.inactive_checks,
         content_mode: own.content_mode,
+        consent: consent::read(root, &table, (folder, files), report),
+        presets: Vec::new(),
         content: own.content,
         rules: own.rules,
         domain: own.domain,

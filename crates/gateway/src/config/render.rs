@@ -48,6 +48,8 @@ pub fn check_text(result: &Result<Config, Rejected>) -> String {
     part("said at every start", by(Severity::Warning));
     part("noted", by(Severity::Info));
     if let Ok(config) = result {
+        let lines = config.presets.iter().flat_map(super::Preset::lines);
+        part("presets", lines.collect());
         let settings = effective::lines(config);
         let show = |(path, value): &effective::Line| format!("{path} = {value}");
         part("effective", settings.iter().map(show).collect());
@@ -71,7 +73,7 @@ fn ungoverned() -> impl Iterator<Item = String> {
 }
 
 /// The whole report of `config check` as one JSON object: `ok`, `starts`,
-/// `problems`, `notes`, `effective` (null when it does not start), `digest`, `ungoverned_routes`.
+/// `problems`, `notes`, `presets`, `effective` (null when it does not start), `digest`, `ungoverned_routes`.
 #[must_use]
 pub fn check_json(result: &Result<Config, Rejected>) -> String {
     let (problems, notes) = parts(result);
@@ -91,16 +93,35 @@ pub fn check_json(result: &Result<Config, Rejected>) -> String {
         }
         Err(_) => ("null".to_owned(), "null".to_owned()),
     };
+    let presets: Vec<String> = match result {
+        Ok(config) => config.presets.iter().map(preset_json).collect(),
+        Err(_) => Vec::new(),
+    };
     format!(
-        "{{\"ok\":{},\"starts\":{},\"problems\":[{}],\"notes\":[{}],\"effective\":{settings},\"digest\":{digest},\"ungoverned_routes\":[{}]}}",
+        "{{\"ok\":{},\"starts\":{},\"problems\":[{}],\"notes\":[{}],\"presets\":[{}],\"effective\":{settings},\"digest\":{digest},\"ungoverned_routes\":[{}]}}",
         check_passes(result),
         result.is_ok(),
         problems.join(","),
         notes.join(","),
+        presets.join(","),
         ungoverned()
             .map(|route| string(&route))
             .collect::<Vec<_>>()
             .join(","),
+    )
+}
+
+fn preset_json(preset: &super::Preset) -> String {
+    let list = |lines: &[String]| {
+        let lines: Vec<String> = lines.iter().map(|line| string(line)).collect();
+        lines.join(",")
+    };
+    format!(
+        "{{\"name\":{},\"set\":[{}],\"kept\":[{}],\"open\":[{}]}}",
+        string(preset.name),
+        list(&preset.set),
+        list(&preset.kept),
+        list(&preset.open),
     )
 }
 
@@ -114,6 +135,8 @@ pub fn start_lines(config: &Config) -> Vec<String> {
         config.models.names().len(),
         format!("{:?}", config.content_mode).to_lowercase(),
     )];
+    let presets = config.presets.iter().flat_map(super::Preset::lines);
+    lines.extend(presets.map(|line| format!("preset {line}")));
     for callback in &config.callbacks {
         let state = match &callback.kind {
             CallbackKind::Policy => "not built, every call is refused".to_owned(),
@@ -135,7 +158,11 @@ pub fn start_lines(config: &Config) -> Vec<String> {
         } else {
             "calls that select it"
         };
-        let state = if guardrail.missing.is_empty() {
+        let never =
+            guardrail.modes == super::Modes::default() && guardrail.selection.modes.is_empty();
+        let state = if guardrail.missing.is_empty() && never {
+            "not run: the routes of its modes are not built".to_owned()
+        } else if guardrail.missing.is_empty() {
             "active".to_owned()
         } else {
             format!("not built: {}", guardrail.missing.join(", "))

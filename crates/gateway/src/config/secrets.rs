@@ -26,7 +26,12 @@ pub(super) fn looks_secret(key: &str) -> Option<&'static str> {
     if ends("secret") || key.contains("secret_") && !key.starts_with("secret_manager") {
         return Some("secret");
     }
-    if ends("access_key") || ends("access_key_id") || ends("private_key") || ends("salt_key") {
+    if ends("access_key")
+        || ends("access_key_id")
+        || ends("private_key")
+        || ends("salt_key")
+        || ends("operator_key")
+    {
         return Some("key");
     }
     if ends("credentials") || ends("webhook_url") || ends("_dsn") {

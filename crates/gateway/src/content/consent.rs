@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use llm::protocol::Request;
 use llm::scan::{Kind, Node};
+use policy::identity::Entity;
 
 use crate::config::ContentMode;
 
@@ -50,6 +51,21 @@ impl Wish {
             _ => {}
         }
         wish
+    }
+
+    /// Takes the registry's word too: a withdrawal of `storage` or `analytics` holds whatever the call says. A row that is not
+    /// as it was sealed counts as one.
+    pub(crate) fn with_registry(mut self, row: Option<&Entity>) -> Self {
+        let Some(row) = row else { return self };
+        for name in ["storage", "analytics"] {
+            let said = row.consent.as_deref().and_then(|part| part.of(name));
+            if row.damaged {
+                self.note(name, false);
+            } else if let Some(grant) = said {
+                self.note(name, grant.given);
+            }
+        }
+        self
     }
 
     /// The mode of a call: the configured one, or `hash` where the call wishes not to be kept.
@@ -137,6 +153,39 @@ mod tests {
         }
         assert_eq!(wish(r#"{"user_consent":"nonsense"}"#), Wish::default());
         assert_eq!(wish(r#"{"user_consent":7,"storage":[]}"#), Wish::default());
+    }
+
+    #[test]
+    fn a_withdrawal_in_the_registry_holds_whatever_the_call_says() {
+        use policy::identity::{ConsentPart, Grant, Kind as EntityKind};
+        let row = |given: bool, damaged: bool| Entity {
+            kind: EntityKind::Consent,
+            damaged,
+            consent: Some(Box::new(ConsentPart {
+                subject: "end_user".into(),
+                purposes: [(
+                    Box::from("storage"),
+                    Grant {
+                        given,
+                        ..Grant::default()
+                    },
+                )]
+                .into(),
+            })),
+            ..Entity::default()
+        };
+        let yes = wish(r#"{"storage":true,"analytics":true}"#);
+        let withdrawn = yes.with_registry(Some(&row(false, false)));
+        assert_eq!(withdrawn.storage, Some(false));
+        assert_eq!(withdrawn.analytics, Some(true));
+        // A yes in the registry does not make a call keep what it does not want kept.
+        let no = wish(r#"{"storage":false}"#).with_registry(Some(&row(true, false)));
+        assert_eq!(no.storage, Some(false));
+        let broken = yes.with_registry(Some(&row(true, true)));
+        assert_eq!(
+            (broken.storage, broken.analytics),
+            (Some(false), Some(false))
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub(crate) mod content_filter;
 mod injection;
+mod operators;
 pub(crate) mod pii;
 mod plain;
 mod prompt_leak;

@@ -1,7 +1,10 @@
 //! `presidio`: personal data, by the recognisers that are built in, under Presidio's names and keys.
 
+use std::collections::{BTreeMap, HashSet};
+
 use guard::{AdHoc, Entity, EntityRule, NOT_RECOGNISED, PatternCheck, PiiSettings};
 
+use super::operators;
 use super::plain::Plain;
 use super::registry::Reading;
 use super::remote;
@@ -21,13 +24,17 @@ pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
     if remote::presidio::is_configured(reading) {
         return remote::presidio::build(reading);
     }
-    let mut settings = entities(reading)?;
-    thresholds(reading, &mut settings);
+    let mut own = recognisers(reading);
+    own.extend(deny_lists(reading));
+    let mut rules = OwnRules::new(own.iter().map(AdHoc::entity));
+    let mut settings = entities(reading, &mut rules)?;
+    thresholds(reading, &mut settings, &mut rules);
     let denied = reading
         .params
         .texts("presidio_entities_deny_list", reading.report);
     for (name, _) in denied {
         match Entity::of(name) {
+            _ if rules.leave_out(name) => {}
             Some(entity) => {
                 settings.rules.remove(&entity);
             }
@@ -35,15 +42,17 @@ pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
             None => reading.problem("presidio_entities_deny_list", "an entity that nobody knows"),
         }
     }
-    let allow = reading.params.texts("allow_list", reading.report);
-    settings
-        .allow
-        .extend(allow.into_iter().map(|(text, _)| text.to_owned()));
+    allowed(reading, &mut settings);
     language(reading);
-    let own = recognisers(reading);
-    let mut check = PatternCheck::pii(reading.name, settings);
+    let known = |name: &str| Entity::of(name).is_some() || rules.knows(name);
+    let operators = operators::read(reading, &known);
+    let mut check = PatternCheck::pii(reading.name, settings.clone());
+    let own = rules.apply(own, &settings);
     if !own.is_empty() {
         check = check.with_recognisers(own, guard::Action::Mask);
+    }
+    if let Some(operators) = operators {
+        check = check.with_replacer(std::sync::Arc::new(operators));
     }
     let restore = reading.params.flag("output_parse_pii", reading.report);
     let tools = reading
@@ -56,8 +65,112 @@ pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
     Some(Engine::local(plain))
 }
 
+/// What is said about kinds that only recognisers of the operator's own find.
+struct OwnRules(BTreeMap<String, OwnRule>);
+
+#[derive(Default)]
+struct OwnRule {
+    action: Option<guard::Action>,
+    threshold: Option<u8>,
+    left_out: bool,
+}
+
+impl OwnRules {
+    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        Self(
+            names
+                .map(|name| (name.to_owned(), OwnRule::default()))
+                .collect(),
+        )
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn get(&mut self, name: &str) -> Option<&mut OwnRule> {
+        self.0.get_mut(name)
+    }
+
+    /// Whether it was one of these, which is then not looked for; a kind that is built in is left out as well.
+    fn leave_out(&mut self, name: &str) -> bool {
+        let rule = self.0.get_mut(name);
+        let own = rule.is_some() && Entity::of(name).is_none();
+        if let Some(rule) = rule {
+            rule.left_out = true;
+        }
+        own
+    }
+
+    /// The recognisers with their rules. One that finds a kind that is built in follows its rule.
+    fn apply(&self, own: Vec<AdHoc>, settings: &PiiSettings) -> Vec<AdHoc> {
+        let rules = own.into_iter().filter_map(|one| {
+            let rule = self.0.get(one.entity()).filter(|rule| !rule.left_out)?;
+            let built_in = Entity::of(one.entity()).and_then(|entity| settings.rules.get(&entity));
+            let action = rule.action.or(built_in.map(|rule| rule.action));
+            Some(one.with_rule(action, rule.threshold))
+        });
+        rules.collect()
+    }
+}
+
+/// `allow_list` for every kind, `allow_lists` by kind: texts that are no finding, exactly as written.
+fn allowed(reading: &mut Reading<'_, '_>, settings: &mut PiiSettings) {
+    let allow = reading.params.texts("allow_list", reading.report);
+    settings
+        .allow
+        .extend(allow.into_iter().map(|(text, _)| text.to_owned()));
+    let section = reading.params.section("allow_lists", reading.report);
+    for entry in section.entries() {
+        let texts = section.texts(&entry.key, reading.report);
+        let texts: HashSet<String> = texts.iter().map(|(text, _)| (*text).to_owned()).collect();
+        match Entity::of(&entry.key) {
+            Some(entity) => {
+                settings.allow_of.insert(entity, texts);
+            }
+            None => {
+                let path = section.path_of(&entry.key);
+                let message = "unknown entity; allow_list is for all of them";
+                reading.report.problem(&entry.place, &path, message);
+            }
+        }
+    }
+}
+
+/// `deny_lists`: words that are always found as their kind, which may be one of the operator's own.
+fn deny_lists(reading: &mut Reading<'_, '_>) -> Vec<AdHoc> {
+    const KEY: &str = "deny_lists";
+    let section = reading.params.section(KEY, reading.report);
+    let mut found = Vec::new();
+    for entry in section.entries() {
+        let words = section.texts(&entry.key, reading.report);
+        let words: Vec<String> = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        let made = match is_name(&entry.key) {
+            true if words.iter().any(|word| word.trim().is_empty()) => {
+                Err("an empty word".to_owned())
+            }
+            true => AdHoc::new(&entry.key, &entry.key, &[], &words, &[]).map_err(|e| e.to_string()),
+            false => Err("this is no name of an entity".to_owned()),
+        };
+        match made {
+            Ok(one) => found.push(one),
+            Err(message) => {
+                let path = section.path_of(&entry.key);
+                reading.report.problem(&entry.place, &path, message);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a text can name a kind.
+fn is_name(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.is_empty() && text.len() <= 48 && text.chars().all(known)
+}
+
 /// The kinds that are looked for: those of `pii_entities_config`, else all that are on by default.
-fn entities(reading: &mut Reading<'_, '_>) -> Option<PiiSettings> {
+fn entities(reading: &mut Reading<'_, '_>, own: &mut OwnRules) -> Option<PiiSettings> {
     const KEY: &str = "pii_entities_config";
     if reading.params.get(KEY).is_none() {
         return Some(PiiSettings::default());
@@ -68,7 +181,11 @@ fn entities(reading: &mut Reading<'_, '_>) -> Option<PiiSettings> {
         let Some(action) = section.choice(&entry.key, &ACTIONS, reading.report) else {
             continue;
         };
+        if let Some(rule) = own.get(&entry.key) {
+            rule.action = Some(action);
+        }
         match Entity::of(&entry.key) {
+            None if own.knows(&entry.key) => {}
             Some(entity) => {
                 let rule = EntityRule {
                     action,
@@ -101,7 +218,7 @@ fn entities(reading: &mut Reading<'_, '_>) -> Option<PiiSettings> {
 }
 
 /// `presidio_score_thresholds`: lowest scores by entity; `ALL` or `DEFAULT` for all of them.
-fn thresholds(reading: &mut Reading<'_, '_>, settings: &mut PiiSettings) {
+fn thresholds(reading: &mut Reading<'_, '_>, settings: &mut PiiSettings, own: &mut OwnRules) {
     const KEY: &str = "presidio_score_thresholds";
     let section = reading.params.section(KEY, reading.report);
     for entry in section.entries() {
@@ -117,8 +234,14 @@ fn thresholds(reading: &mut Reading<'_, '_>, settings: &mut PiiSettings) {
             continue;
         };
         let threshold = (score * 100.0).round() as u8;
+        if let Some(rule) = own.get(&entry.key) {
+            rule.threshold = Some(threshold);
+        }
         match (entry.key.as_str(), Entity::of(&entry.key)) {
             ("ALL" | "DEFAULT", _) => {
+                for rule in own.0.values_mut() {
+                    rule.threshold.get_or_insert(threshold);
+                }
                 for rule in settings.rules.values_mut() {
                     rule.threshold = threshold;
                 }
@@ -128,7 +251,7 @@ fn thresholds(reading: &mut Reading<'_, '_>, settings: &mut PiiSettings) {
                     rule.threshold = threshold;
                 }
             }
-            (name, None) if NOT_RECOGNISED.contains(&name) => {}
+            (name, None) if NOT_RECOGNISED.contains(&name) || own.knows(name) => {}
             (_, None) => {
                 let path = section.path_of(&entry.key);
                 reading
@@ -207,8 +330,7 @@ fn recogniser(node: &Node) -> Result<AdHoc, String> {
     let name = text(node, "name").unwrap_or_else(|| "unnamed".to_owned());
     let entity = text(node, "supported_entity")
         .ok_or_else(|| format!("recognizer `{name}` has no supported_entity"))?;
-    let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if entity.is_empty() || entity.len() > 48 || !entity.chars().all(known) {
+    if !is_name(&entity) {
         return Err(format!("recognizer `{name}`: supported_entity is no name"));
     }
     let mut patterns = Vec::new();
@@ -226,6 +348,16 @@ fn recogniser(node: &Node) -> Result<AdHoc, String> {
             }
         }
     }
+    let action = match text(node, "action").map(|word| word.to_ascii_uppercase()) {
+        None => None,
+        Some(word) => {
+            let known = ACTIONS.iter().find(|(name, _)| *name == word);
+            let known = known.ok_or_else(|| {
+                format!("recognizer `{name}`: expected an action of MASK, BLOCK or ALERT")
+            })?;
+            Some(known.1)
+        }
+    };
     AdHoc::new(
         &name,
         &entity,
@@ -233,6 +365,7 @@ fn recogniser(node: &Node) -> Result<AdHoc, String> {
         &texts("deny_list"),
         &texts("context"),
     )
+    .map(|made| made.with_rule(action, None))
     .map_err(|error| error.to_string())
 }
 

@@ -40,11 +40,15 @@ pub(crate) struct Selecting<'s> {
 }
 
 impl Selecting<'_> {
-    fn selects(&self, selection: &Selection) -> bool {
+    /// `reached`: the model groups at which the call may end.
+    fn selects(&self, selection: &Selection, reached: &[&str]) -> bool {
         let tagged = |tag: &String| self.tags.contains(tag);
         selection.tags.iter().any(tagged)
             || selection.modes.iter().any(|(tag, _)| tagged(tag))
-            || selection.models.iter().any(|model| model == self.group)
+            || selection
+                .models
+                .iter()
+                .any(|model| reached.contains(&model.as_str()))
             || selection
                 .agents
                 .iter()
@@ -125,6 +129,8 @@ pub(crate) struct Checks {
     built: Vec<Arc<Check>>,
     /// Names of the checks that a model group brings, by deployments of its own and of its fallbacks.
     bound: BTreeMap<String, BTreeSet<String>>,
+    /// The model groups that a group's calls may end at, itself included; empty where no check is selected by model.
+    reached: BTreeMap<String, Vec<String>>,
     by_tag: bool,
 }
 
@@ -218,6 +224,7 @@ impl Checks {
         Ok(Self {
             built,
             bound,
+            reached: ways(config),
             by_tag,
         })
     }
@@ -248,12 +255,21 @@ impl Checks {
         let models = &config.models;
         let named = by.fallbacks.iter().map(String::as_str);
         let named = named.map(|name| models.group_of(name).unwrap_or(name));
-        let groups = named.chain([by.group]);
-        let bound: Vec<_> = groups.filter_map(|group| self.bound.get(group)).collect();
+        let groups: Vec<&str> = named.chain([by.group]).collect();
+        let bound: Vec<_> = groups
+            .iter()
+            .filter_map(|group| self.bound.get(*group))
+            .collect();
+        let further = groups
+            .iter()
+            .filter_map(|group| self.reached.get(*group))
+            .flatten();
+        let mut reached: Vec<&str> = further.map(String::as_str).collect();
+        reached.extend(&groups);
         let is_selected = |name: &str, selection: &Selection| {
             by.named.iter().any(|other| other == name)
                 || bound.iter().any(|bound| bound.contains(name))
-                || by.selects(selection)
+                || by.selects(selection, &reached)
         };
         let missing: Vec<Arc<str>> = config
             .always_selected_missing()
@@ -308,26 +324,9 @@ fn bound(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
     if own.values().all(BTreeSet::is_empty) {
         return BTreeMap::new();
     }
-    let settings = config.models.settings();
-    let lists = [
-        &settings.fallbacks,
-        &settings.context_window_fallbacks,
-        &settings.content_policy_fallbacks,
-    ];
     let mut all = BTreeMap::new();
     for group in own.keys() {
-        let mut reached: Vec<&str> = vec![group];
-        let mut at = 0;
-        while let Some(next) = reached.get(at).copied() {
-            at += 1;
-            let listed = lists.iter().filter_map(|list| list.of(&[next])).flatten();
-            for name in listed.chain(&settings.default_fallbacks) {
-                let name = config.models.group_of(name).unwrap_or(name);
-                if !reached.contains(&name) {
-                    reached.push(name);
-                }
-            }
-        }
+        let reached = reached(config, group);
         let names = reached
             .iter()
             .filter_map(|group| own.get(group))
@@ -336,6 +335,47 @@ fn bound(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
         all.insert((*group).to_owned(), names.collect());
     }
     all
+}
+
+/// The model groups at which the calls of each group may end. Empty where no check asks.
+fn ways(config: &Config) -> BTreeMap<String, Vec<String>> {
+    let by_model = |guardrail: &crate::config::Guardrail| !guardrail.selection.models.is_empty();
+    if !config.guardrails.iter().any(by_model) {
+        return BTreeMap::new();
+    }
+    let groups: BTreeSet<&str> = config
+        .models
+        .deployments()
+        .map(|(group, _)| group)
+        .collect();
+    let ways = groups.into_iter().map(|group| {
+        let reached = reached(config, group).into_iter();
+        (group.to_owned(), reached.map(str::to_owned).collect())
+    });
+    ways.collect()
+}
+
+/// A group and every group that its fallbacks lead to.
+fn reached<'c>(config: &'c Config, group: &'c str) -> Vec<&'c str> {
+    let settings = config.models.settings();
+    let lists = [
+        &settings.fallbacks,
+        &settings.context_window_fallbacks,
+        &settings.content_policy_fallbacks,
+    ];
+    let mut reached: Vec<&str> = vec![group];
+    let mut at = 0;
+    while let Some(next) = reached.get(at).copied() {
+        at += 1;
+        let listed = lists.iter().filter_map(|list| list.of(&[next])).flatten();
+        for name in listed.chain(&settings.default_fallbacks) {
+            let name = config.models.group_of(name).unwrap_or(name);
+            if !reached.contains(&name) {
+                reached.push(name);
+            }
+        }
+    }
+    reached
 }
 
 impl Selected {

@@ -25,6 +25,8 @@ pub(crate) enum Action {
     Blocked,
     Unblocked,
     Rotated,
+    Granted,
+    Withdrawn,
 }
 
 impl Action {
@@ -36,6 +38,8 @@ impl Action {
             Self::Blocked => "blocked",
             Self::Unblocked => "unblocked",
             Self::Rotated => "rotated",
+            Self::Granted => "granted",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -158,6 +158,15 @@ impl Identity {
         }
     }
 
+    /// What the registry of consents has of a person; `id` is asked only where there are any consents.
+    pub(crate) fn consent(&self, tenant: &str, id: impl FnOnce() -> String) -> Option<Arc<Entity>> {
+        let tables = self.directory.read();
+        if !tables.has(Kind::Consent) {
+            return None;
+        }
+        tables.get(Kind::Consent, tenant, &id()).cloned()
+    }
+
     /// What a call counts against, in the order in which limits are checked.
     pub(crate) fn claims(
         &self,

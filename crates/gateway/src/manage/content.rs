@@ -22,7 +22,7 @@ fn by<'c>(call: &'c Call<'_>) -> &'c str {
 }
 
 /// The tenant that is meant: the caller's own, or for the master key the one it names.
-fn tenant(call: &Call<'_>, named: Option<String>) -> Result<String, ManageError> {
+pub(super) fn tenant(call: &Call<'_>, named: Option<String>) -> Result<String, ManageError> {
     match (call.caller.key(), named) {
         (None, named) => Ok(named.unwrap_or_default()),
         (Some(_), Some(named)) if named != call.caller.tenant() => Err(ManageError::Forbidden(

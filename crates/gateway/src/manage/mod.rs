@@ -5,6 +5,7 @@
 
 mod audit;
 mod body;
+mod consent;
 mod content;
 mod error;
 mod keys;
@@ -280,6 +281,11 @@ async fn handle(call: &Call<'_>) -> Result<Value, ManageError> {
         M::ContentRead => content::read(call).await,
         M::ContentOne => content::one(call).await,
         M::ContentRetention => content::retention(call).await,
+        M::ConsentGrant => consent::grant(call).await,
+        M::ConsentWithdraw => consent::withdraw(call).await,
+        M::ConsentInfo => consent::info(call),
+        M::ConsentList => consent::list(call),
+        M::ConsentNotices => consent::notices(call),
         _ => others::handle(call).await,
     }
 }

@@ -44,7 +44,14 @@ impl Reads {
         key: &str,
         answer: &serde_json::Value,
     ) {
-        if !matches!(route, Manage::SpendLogs | Manage::Audit | Manage::AuditOne) {
+        if !matches!(
+            route,
+            Manage::SpendLogs
+                | Manage::Audit
+                | Manage::AuditOne
+                | Manage::ConsentInfo
+                | Manage::ConsentList
+        ) {
             return;
         }
         let rows = answer.get("audit_logs").unwrap_or(answer).as_array();

@@ -130,6 +130,8 @@ pub(super) fn row(app: &App, row: &Entity) -> Map<String, Value> {
         Kind::Budget => named(row, "budget_id", "budget_alias", &mut out),
         Kind::Tag => named(row, "name", "description", &mut out),
         Kind::Tenant => named(row, "tenant_id", "tenant_alias", &mut out),
+        // Consents have a form of their own.
+        Kind::Consent => named(row, "subject", "alias", &mut out),
     }
     out
 }

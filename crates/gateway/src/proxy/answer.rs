@@ -261,6 +261,12 @@ fn deliver(
     if let Some(ids) = ids {
         answer.rename_ids(&mut edits, &ids);
     }
+    let policy = facts.snapshot.config.opaque_parts;
+    if let Err(blocked) = channels.opaque(answer.opaque(), policy) {
+        channels.report(facts, true);
+        facts.asked_tools.clear();
+        return Err(Failure::Blocked(blocked));
+    }
     for (at, output) in answer.outputs().iter().enumerate() {
         let text = output.decode(answer.doc());
         let goes_in = match &left {

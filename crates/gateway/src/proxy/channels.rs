@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use guard::{Form, Restorer};
 use llm::openai::Channel;
+use llm::transcript::{OpaqueKind, OpaquePart};
 
 use super::coverage::{Delivery, Entry, Outcome, Side};
 use super::facts::Facts;
-use crate::config::ContentMode;
+use crate::config::{ContentMode, OpaqueParts};
 use crate::digest::{Digest, DigestKey, Purpose, Running};
 use crate::error::Error;
 use crate::guardrails::row::{self, Row, Seen};
@@ -63,6 +64,12 @@ pub(crate) struct Channels {
     collected: Option<Vec<Collected>>,
     /// Texts that stand for those that come, where a service or a check before it changed them.
     replaced: Replaced,
+    /// Whether any check reads the answer.
+    checked: bool,
+    /// Kinds of parts that no check could read.
+    opaque: Vec<&'static str>,
+    /// Some of them went on because a setting says so.
+    opened: bool,
 }
 
 /// Which steps an answer goes through. Where services are asked about it, the local checks come before them and masked
@@ -194,7 +201,37 @@ impl Channels {
                 Stage::Only | Stage::Last => None,
             },
             replaced: Replaced::default(),
+            checked: selected.checks.iter().any(|check| check.on_answer()),
+            opaque: Vec::new(),
+            opened: false,
         }
+    }
+
+    /// Notes parts of the answer that no check can read. Where checks read answers, such a part refuses the answer, unless
+    /// `sealgate.opaque_parts` lets it pass. What a provider has signed or encrypted itself is for the provider: it passes.
+    pub(crate) fn opaque(
+        &mut self,
+        parts: &[OpaquePart],
+        policy: OpaqueParts,
+    ) -> Result<(), Blocked> {
+        for part in parts {
+            let kind = part.kind.as_str();
+            if !self.opaque.contains(&kind) {
+                self.opaque.push(kind);
+            }
+            if !self.checked || part.kind == OpaqueKind::Reasoning {
+                continue;
+            }
+            if policy != OpaqueParts::Pass {
+                let kind = format!("{kind} in the answer");
+                return Err(Blocked {
+                    check: Arc::from("opaque_parts"),
+                    error: Box::new(Error::NotInspectable { kind }),
+                });
+            }
+            self.opened = true;
+        }
+        Ok(())
     }
 
     /// From here on these texts stand for those that come.
@@ -356,6 +393,15 @@ impl Channels {
 
     /// Writes coverage, digests and text into the facts. `nothing_delivered`: a refused answer that was held back whole.
     pub(crate) fn report(self, facts: &mut Facts, nothing_delivered: bool) {
+        for kind in &self.opaque {
+            let kind = format!("answer:{kind}");
+            if !facts.not_inspected.contains(&kind) {
+                facts.not_inspected.push(kind);
+            }
+        }
+        if self.opened && !facts.opened_switches.contains(&"opaque_parts") {
+            facts.opened_switches.push("opaque_parts");
+        }
         for state in self.channels {
             for link in state.links {
                 let (choice, channel) = (state.choice, state.channel);

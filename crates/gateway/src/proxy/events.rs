@@ -1,7 +1,7 @@
 //! One event of a stream after the other: what the client gets of it, and what the record learns from it.
 
 use bytes::Bytes;
-use llm::protocol::{Change, Channel, Event, Failure, Piece, Reported, Stream};
+use llm::protocol::{Change, Channel, Event, Failure, Output, Piece, Reported, Stream};
 use llm::sse::{self, Frame};
 
 use super::answer::{finish_word, note_usage};
@@ -41,6 +41,21 @@ fn record_comment(call: &Call) -> Bytes {
     sse::comment_frame(&comment)
 }
 
+/// Whether the checks hold back the name of a tool, so that nothing of it would be delivered now.
+fn is_held_name(output: &Output, text: &Option<String>) -> bool {
+    matches!(output.channel, Channel::ToolName(_)) && text.as_deref() == Some("")
+}
+
+/// Whether an event would deliver no text now, and ends nothing.
+fn is_silent(change: &Change, texts: &[Option<String>]) -> bool {
+    let mut all = change.outputs.iter().zip(texts);
+    let empty = all.all(|(output, text)| match text {
+        Some(text) => text.is_empty(),
+        None => output.decode(&change.doc).is_empty(),
+    });
+    empty && change.finished.is_empty() && change.reasons.is_empty() && !change.last
+}
+
 /// State of the events of one stream.
 pub(crate) struct Events {
     channels: Channels,
@@ -56,6 +71,8 @@ pub(crate) struct Events {
     delivered_bytes: u64,
     finish_reasons: Vec<String>,
     tools: Vec<((u32, u32), AskedTool)>,
+    /// Events that begin a call of a tool whose name is not decided: a client that reads an empty name may act on it.
+    held: Vec<(Change, Vec<Option<String>>)>,
     first_byte: u64,
     blocked_before_delivery: bool,
 }
@@ -79,6 +96,7 @@ impl Events {
             delivered_bytes: 0,
             finish_reasons: Vec::new(),
             tools: Vec::new(),
+            held: Vec::new(),
             first_byte: 0,
             blocked_before_delivery: false,
         }
@@ -151,6 +169,12 @@ impl Events {
         let text = piece.text();
         self.collect_tool(piece.choice, piece.channel, &text);
         let safe = self.channels.push(piece.choice, piece.channel, &text)?;
+        if safe.is_empty()
+            && let Channel::ToolName(index) | Channel::ToolArguments(index) = piece.channel
+            && self.is_held(piece.choice, Channel::ToolName(index))
+        {
+            return Ok(Step::More);
+        }
         let changed = (safe != text).then_some(safe);
         let before = out.len();
         self.protocol.write_piece(piece, changed.as_deref(), out);
@@ -183,6 +207,12 @@ impl Events {
         if !change.forward {
             return Ok(Step::More);
         }
+        if !change.opaque.is_empty()
+            && let Some(facts) = call.facts()
+        {
+            let policy = facts.snapshot.config.opaque_parts;
+            self.channels.opaque(&change.opaque, policy)?;
+        }
         let reasons = change.reasons.iter();
         self.finish_reasons
             .extend(reasons.map(|reason| finish_word(reason)));
@@ -195,6 +225,21 @@ impl Events {
                 false => self.channels.whole(output.choice, output.channel, &text)?,
             };
             texts.push((safe != text).then(|| safe.into_owned()));
+        }
+        if self.waits(&change, &texts) {
+            return Ok(Step::More);
+        }
+        let held = self.held.len();
+        if change
+            .outputs
+            .iter()
+            .zip(&texts)
+            .any(|(output, text)| is_held_name(output, text))
+            && is_silent(&change, &texts)
+            && held < MOST_TOOLS
+        {
+            self.held.push((change, texts));
+            return Ok(Step::More);
         }
         for choice in std::mem::take(&mut change.finished) {
             self.tails(Some(choice), Some((&change, &mut texts)), out)?;
@@ -234,7 +279,10 @@ impl Events {
         if !self.channels.edits() {
             return Ok(());
         }
-        for (choice, channel, tail) in self.channels.finish(choice)? {
+        let mut tails = self.channels.finish(choice)?;
+        tails.retain(|(choice, channel, tail)| !self.named(*choice, *channel, tail));
+        self.release(choice, out);
+        for (choice, channel, tail) in tails {
             if let Some((change, texts)) = &mut ending {
                 let at = change
                     .outputs
@@ -254,6 +302,61 @@ impl Events {
             }
         }
         Ok(())
+    }
+
+    /// Whether an event brings nothing but more of a tool whose beginning is held back.
+    fn waits(&self, change: &Change, texts: &[Option<String>]) -> bool {
+        if self.held.is_empty() || !is_silent(change, texts) {
+            return false;
+        }
+        let of_held = |output: &Output| {
+            let (Channel::ToolName(index) | Channel::ToolArguments(index)) = output.channel else {
+                return false;
+            };
+            self.is_held(output.choice, Channel::ToolName(index))
+        };
+        !change.outputs.is_empty() && change.outputs.iter().all(of_held)
+    }
+
+    fn is_held(&self, choice: u32, channel: Channel) -> bool {
+        let same = |output: &Output| output.choice == choice && output.channel == channel;
+        self.held
+            .iter()
+            .any(|(change, _)| change.outputs.iter().any(same))
+    }
+
+    /// Puts a decided name into the event that is held for it.
+    fn named(&mut self, choice: u32, channel: Channel, name: &str) -> bool {
+        for (change, texts) in &mut self.held {
+            let at = change
+                .outputs
+                .iter()
+                .position(|output| output.choice == choice && output.channel == channel);
+            if let Some(text) = at.and_then(|at| texts.get_mut(at)) {
+                *text = Some(name.to_owned());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Delivers the held events of a choice, whose names are decided now.
+    fn release(&mut self, choice: Option<u32>, out: &mut Vec<u8>) {
+        let of_choice = |change: &Change| {
+            let mut outputs = change.outputs.iter();
+            choice.is_none_or(|choice| outputs.any(|output| output.choice == choice))
+        };
+        let (ready, rest) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|(change, _)| of_choice(change));
+        self.held = rest;
+        let ready: Vec<(Change, Vec<Option<String>>)> = ready;
+        for (mut change, texts) in ready {
+            let before = out.len();
+            if self.protocol.write(&mut change, &texts, out).is_ok() {
+                self.delivered(before, out);
+            }
+        }
     }
 
     /// Appends a keep-alive in the protocol's form.

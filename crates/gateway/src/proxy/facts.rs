@@ -172,6 +172,8 @@ pub(crate) struct Facts {
     pub(crate) rules: Vec<Arc<str>>,
     /// What rules see of the call; absent without rules.
     pub(crate) rule_facts: Option<Box<policy::rules::Facts>>,
+    /// What the registry of consents has of the call's person.
+    pub(crate) consent: Option<Arc<policy::identity::Entity>>,
     /// What the call wishes of analytics.
     pub(crate) analytics: Option<bool>,
     /// Keys of its content, in the sealed modes.

@@ -333,6 +333,7 @@ fn facts(
         mode: keeping.mode,
         rules: Vec::new(),
         rule_facts: None,
+        consent: keeping.consent,
         analytics: keeping.analytics,
         keys: keeping.keys,
         digests: keeping.digests,
@@ -380,6 +381,7 @@ fn agent(
 /// What is kept of a call, decided before anything of it is digested.
 struct Keeping {
     mode: ContentMode,
+    consent: Option<Arc<policy::identity::Entity>>,
     analytics: Option<bool>,
     keys: Option<Arc<Keys>>,
     digests: Arc<DigestKey>,
@@ -400,20 +402,22 @@ async fn keeping(
         // The record of the call for whose sake it is made keeps the text, if any does.
         return Ok(Keeping {
             mode: ContentMode::Hash,
+            consent: None,
             analytics: None,
             keys: None,
             digests: app.digests.clone(),
         });
     }
-    let wish = Wish::read(headers, request.body.as_ref());
+    let setting = &snapshot.config.content.subject;
+    let subject = || {
+        let subject = Subject::of(setting, caller, request.body.as_ref());
+        subject_id(&app.digests, caller.tenant(), subject.kind, &subject.name)
+    };
+    let consent = app.identity.consent(caller.tenant(), || subject().uuid());
+    let wish = Wish::read(headers, request.body.as_ref()).with_registry(consent.as_deref());
     let mode = wish.mode(snapshot.config.content_mode);
     let keys = if mode.is_sealed() {
-        let subject = Subject::of(
-            &snapshot.config.content.subject,
-            caller,
-            request.body.as_ref(),
-        );
-        let id = subject_id(&app.digests, caller.tenant(), subject.kind, &subject.name);
+        let id = subject();
         let keys = app.contents.keeper.keys(id, request.arrival.micros());
         Some(keys.await.map_err(|_| Error::AuditUnavailable)?)
     } else {
@@ -424,6 +428,7 @@ async fn keeping(
         .map_or_else(|| app.digests.clone(), |keys| keys.digests.clone());
     Ok(Keeping {
         mode,
+        consent,
         analytics: wish.analytics,
         keys,
         digests,

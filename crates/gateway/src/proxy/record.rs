@@ -91,6 +91,9 @@ fn context(
     env.insert("boot", ledger.boot.as_ref());
     env.insert("call_type", facts.call_type);
     env.insert("config_digest", facts.snapshot.digest_hex.as_ref());
+    if let Some(row) = &facts.consent {
+        env.insert("consent_version", row.version);
+    }
     if let Some(kept) = kept {
         let mut content = Object::with_capacity(2);
         content.insert("digest", kept.content.commitment().hex());

@@ -1,6 +1,8 @@
 //! Rules over the facts of a call: asked once the local checks have run, before anything leaves, and again for every other
 //! deployment that is tried.
 
+mod consent;
+
 use std::sync::Arc;
 
 use llm::protocol::Request;
@@ -50,8 +52,6 @@ pub(crate) fn facts(
             .flatten()
             .flat_map(|row| purposes(row.metadata.as_deref()))
             .collect(),
-        consent: consent(metadata),
-        consent_age_days: consent_age(said("consent_date"), at),
         end_user: body.user().is_some(),
         hour: rest.div_euclid(3_600_000_000),
         minute: rest.div_euclid(60_000_000) % 60,
@@ -70,6 +70,12 @@ pub(crate) fn facts(
         data: data(call),
         ..Facts::default()
     };
+    let claims = consent::Claims {
+        given: claimed(metadata),
+        age: consent_age(said("consent_date"), at),
+    };
+    let settings = &call.snapshot.config.consent;
+    consent::fill(&mut facts, settings, call.consent.as_deref(), &claims, at);
     place(&mut facts, &call.destination, &call.destination.deployment);
     Some(Box::new(facts))
 }
@@ -129,7 +135,7 @@ fn purposes(metadata: Option<&str>) -> Vec<String> {
 
 /// `metadata.user_consent`: `analytics:true,storage:false`, or an object of booleans. What is neither true nor false is no
 /// consent that a rule can see.
-fn consent(metadata: Option<Node<'_>>) -> Vec<(String, bool)> {
+fn claimed(metadata: Option<Node<'_>>) -> Vec<(String, bool)> {
     let Some(consent) = metadata.and_then(|metadata| metadata.get("user_consent")) else {
         return Vec::new();
     };

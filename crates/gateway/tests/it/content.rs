@@ -34,7 +34,7 @@ impl Clock for Shifted {
 }
 
 /// A gateway over files.
-struct Site {
+pub(crate) struct Site {
     dir: PathBuf,
     _sandbox: Sandbox,
     running: Option<Running>,
@@ -43,7 +43,7 @@ struct Site {
 }
 
 impl Site {
-    async fn start(dir: &Path, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) async fn start(dir: &Path, change: impl FnOnce(&mut Value)) -> Self {
         Self::start_at(dir, 0, change).await
     }
 
@@ -72,7 +72,7 @@ impl Site {
         site
     }
 
-    async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let config = load(&self.config).expect("a configuration");
         let opened = data::open(&self.dir, &config, self.clock.clone()).expect("a ledger");
         let setup = Setup {
@@ -88,7 +88,7 @@ impl Site {
         self.running = Some(serve::start(setup).await.expect("a start"));
     }
 
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let running = self.running.take().expect("it runs");
         running
             .shutdown(Duration::from_secs(10))
@@ -97,7 +97,13 @@ impl Site {
     }
 
     /// Status, id of the call, and body.
-    async fn send(&self, key: &str, method: &str, path: &str, body: Value) -> (u16, String, Value) {
+    pub(crate) async fn send(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (u16, String, Value) {
         let address = self.running.as_ref().expect("it runs").address();
         let body = match body {
             Value::Null => String::new(),
@@ -128,7 +134,7 @@ impl Site {
         (status.expect("a status"), id.trim().to_owned(), body)
     }
 
-    async fn say(&self, text: &str, more: Value) -> String {
+    pub(crate) async fn say(&self, text: &str, more: Value) -> String {
         let body = prompt("echo", text, more);
         let (status, id, body) = self
             .send(MASTER, "POST", "/v1/chat/completions", body)
@@ -144,14 +150,14 @@ impl Site {
         panic!("no record of {id}");
     }
 
-    async fn manage(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn manage(&self, path: &str, body: Value) -> Value {
         let method = if body.is_null() { "GET" } else { "POST" };
         let (status, _, answer) = self.send(MASTER, method, path, body).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
 
-    async fn shown(&self, id: &str) -> Value {
+    pub(crate) async fn shown(&self, id: &str) -> Value {
         self.manage(&format!("/content/{id}"), Value::Null).await
     }
 
@@ -159,7 +165,7 @@ impl Site {
         Reader::open(self.dir.join("capsules.db")).expect("a database")
     }
 
-    fn record(&self, id: &str) -> Value {
+    pub(crate) fn record(&self, id: &str) -> Value {
         let row = self
             .reader()
             .row_by_id(id)
@@ -168,7 +174,7 @@ impl Site {
         serde_json::from_slice(&row.data).expect("a document")
     }
 
-    fn events(&self, event: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
         let mut found = Vec::new();
         let each = |row: ledger::journal::Row| {
             let document: Value = serde_json::from_slice(&row.data).expect("a document");
@@ -191,7 +197,7 @@ impl Site {
     }
 
     /// Names of files that hold these bytes.
-    fn holding(&self, bytes: &[u8]) -> Vec<PathBuf> {
+    pub(crate) fn holding(&self, bytes: &[u8]) -> Vec<PathBuf> {
         self.files()
             .into_iter()
             .filter(|(_, content)| content.windows(bytes.len()).any(|at| at == bytes))
@@ -216,7 +222,7 @@ impl Site {
     }
 
     /// The chain verifies with signatures, and every row of content has the commitment of its record.
-    fn verify(&self) {
+    pub(crate) fn verify(&self) {
         let data = DataDir::open(&self.dir).expect("keys");
         let key = data.signer().expect("a key").public_key();
         let mut chain = ChainVerifier::new(Level::Signatures, Keys::explicit(&key));

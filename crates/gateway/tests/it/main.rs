@@ -31,6 +31,7 @@ mod replicas;
 mod routes;
 mod routing;
 mod routing_rights;
+mod rules;
 mod ssrf;
 mod storms;
 mod streams;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::Action;
 use crate::resolve::{Candidate, Rank};
 
 /// Memory that one expression may take once compiled.
@@ -11,6 +12,9 @@ const SIZE_LIMIT: usize = 1 << 20;
 
 /// Bytes before a match in which context words count.
 const CONTEXT: usize = 48;
+
+/// Lowest score that counts unless configured otherwise.
+const THRESHOLD: u8 = 50;
 
 /// What a context word adds to the score of a match.
 const LIFT: u8 = 35;
@@ -43,6 +47,10 @@ pub struct AdHoc {
     pub(crate) entity: String,
     patterns: Vec<(Regex, u8)>,
     context: HashSet<Vec<u8>>,
+    /// What is done about its finds; what the check says without.
+    pub(crate) action: Option<Action>,
+    /// Lowest score that counts, 0 to 100.
+    pub(crate) threshold: u8,
 }
 
 impl AdHoc {
@@ -81,7 +89,23 @@ impl AdHoc {
                 .iter()
                 .map(|w| w.to_lowercase().into_bytes())
                 .collect(),
+            action: None,
+            threshold: THRESHOLD,
         })
+    }
+
+    /// What it finds.
+    #[must_use]
+    pub fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    /// The same with an action of its own, and the lowest score that counts (0 to 100), where they are given.
+    #[must_use]
+    pub fn with_rule(mut self, action: Option<Action>, threshold: Option<u8>) -> AdHoc {
+        self.action = action.or(self.action);
+        self.threshold = threshold.unwrap_or(self.threshold);
+        self
     }
 
     /// Adds what it sees in a whole text.

@@ -113,10 +113,11 @@ impl Detector for PiiDetector {
         Entity::at(kind).map(Entity::name)
     }
 
-    fn allowed(&self, _kind: u32, text: &[u8]) -> bool {
+    fn allowed(&self, kind: u32, text: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(text) else {
             return false;
         };
-        self.settings.allow.contains(text)
+        let of_kind = Entity::at(kind).and_then(|entity| self.settings.allow_of.get(&entity));
+        self.settings.allow.contains(text) || of_kind.is_some_and(|allow| allow.contains(text))
     }
 }

@@ -24,6 +24,8 @@ pub struct PiiSettings {
     pub rules: BTreeMap<Entity, EntityRule>,
     /// Texts that are never reported, exactly as written.
     pub allow: HashSet<String>,
+    /// The same for one kind.
+    pub allow_of: BTreeMap<Entity, HashSet<String>>,
 }
 
 impl Default for PiiSettings {
@@ -44,6 +46,7 @@ impl PiiSettings {
         PiiSettings {
             rules: entities.into_iter().map(|entity| (entity, rule)).collect(),
             allow: HashSet::new(),
+            allow_of: BTreeMap::new(),
         }
     }
 

@@ -274,6 +274,14 @@ impl Tables {
         table.get(&scoped(tenant, id))
     }
 
+    /// Whether there is any row of a kind that is no key.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        self.others
+            .get(&kind)
+            .is_some_and(|table| !table.is_empty())
+    }
+
     /// All rows of a kind; keys in no order.
     pub fn all(&self, kind: Kind) -> Box<dyn Iterator<Item = &Arc<Entity>> + '_> {
         if kind == Kind::Key {
@@ -394,7 +402,7 @@ impl Tables {
             Kind::Customer => ObjectKind::EndUser,
             Kind::Tag => ObjectKind::Tag,
             Kind::Tenant => ObjectKind::Tenant,
-            Kind::Budget => return None,
+            Kind::Budget | Kind::Consent => return None,
         };
         Some(Object::new(kind, scoped(&row.tenant, &row.id)))
     }

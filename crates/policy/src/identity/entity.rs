@@ -36,11 +36,13 @@ pub enum Kind {
     Tag,
     /// An isolation boundary above organizations.
     Tenant,
+    /// What one person agreed to; its id is a pseudonym.
+    Consent,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Key,
         Self::Team,
         Self::User,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Budget,
         Self::Tag,
         Self::Tenant,
+        Self::Consent,
     ];
 
     /// The word in rows and records.
@@ -63,6 +66,7 @@ impl Kind {
             Self::Budget => "budget",
             Self::Tag => "tag",
             Self::Tenant => "tenant",
+            Self::Consent => "consent",
         }
     }
 
@@ -78,6 +82,7 @@ impl Kind {
             Self::Budget => "LiteLLM_BudgetTable",
             Self::Tag => "LiteLLM_TagTable",
             Self::Tenant => "sealgate_tenant",
+            Self::Consent => "sealgate_consent",
         }
     }
 }
@@ -152,6 +157,9 @@ pub struct Entity {
     /// What only users have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Box<UserPart>>,
+    /// What only consents have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Box<ConsentPart>>,
     /// Microseconds since the Unix epoch.
     pub created_at: i64,
     /// Who made it.
@@ -259,6 +267,42 @@ pub struct UserPart {
     /// Id at the identity provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sso_id: Option<Box<str>>,
+}
+
+/// What a person agreed to, or withdrew, for one purpose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grant {
+    /// True: given. False: withdrawn.
+    pub given: bool,
+    /// When, microseconds since the Unix epoch.
+    pub at: i64,
+    /// Version of the notice that was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Box<str>>,
+    /// Language of the notice that was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<Box<str>>,
+}
+
+/// What only consents have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsentPart {
+    /// Kind of the subject: `end_user`, `user`, `key` or `metadata`.
+    pub subject: Box<str>,
+    /// By purpose; `*` stands for every purpose without an entry.
+    pub purposes: BTreeMap<Box<str>, Grant>,
+}
+
+impl ConsentPart {
+    /// What was said about a purpose last.
+    #[must_use]
+    pub fn of(&self, purpose: &str) -> Option<&Grant> {
+        self.purposes
+            .get(purpose)
+            .or_else(|| self.purposes.get("*"))
+    }
 }
 
 impl Entity {

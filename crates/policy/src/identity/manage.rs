@@ -55,6 +55,10 @@ pub enum Need {
     ContentRead,
     /// Erase what is kept of a person, and end what is old.
     ContentErase,
+    /// Read who agreed to what.
+    ConsentRead,
+    /// Write down that somebody agreed or withdrew.
+    ConsentWrite,
     /// Only the master key.
     MasterOnly,
 }
@@ -137,6 +141,11 @@ pub enum Manage {
     ContentRead,
     ContentOne,
     ContentRetention,
+    ConsentGrant,
+    ConsentWithdraw,
+    ConsentInfo,
+    ConsentList,
+    ConsentNotices,
 }
 
 /// One management route.
@@ -344,6 +353,16 @@ pub const MANAGE_ROUTES: &[ManageRoute] = {
             N::ContentErase,
         ),
         row(M::ContentOne, Get, "/content/{id}", N::ContentRead),
+        row(M::ConsentGrant, Post, "/consent/grant", N::ConsentWrite),
+        row(
+            M::ConsentWithdraw,
+            Post,
+            "/consent/withdraw",
+            N::ConsentWrite,
+        ),
+        row(M::ConsentInfo, Get, "/consent/info", N::ConsentRead),
+        row(M::ConsentList, Get, "/consent/list", N::ConsentRead),
+        row(M::ConsentNotices, Get, "/consent/notices", N::ConsentRead),
     ]
 };
 
@@ -392,6 +411,7 @@ impl ManageRoute {
                 | Need::SpendGlobal
                 | Need::AuditRead
                 | Need::ContentRead
+                | Need::ConsentRead
         )
     }
 }

@@ -20,6 +20,7 @@ fn kind(need: Need) -> Kind {
         N::BudgetRead | N::BudgetWrite => Kind::Budget,
         N::TagRead | N::TagWrite => Kind::Tag,
         N::TenantRead | N::TenantWrite => Kind::Tenant,
+        N::ConsentRead | N::ConsentWrite => Kind::Consent,
         N::SpendGlobal | N::AuditRead | N::ContentRead | N::ContentErase | N::MasterOnly => {
             Kind::Budget
         }

@@ -16,7 +16,9 @@ mod matrix_tests;
 
 pub use access::{AccessError, RouteGroup, model_matches, route_matches};
 pub use directory::{Claim, Directory, Past, Tables};
-pub use entity::{Entity, KeyPart, Kind, Member, MemberRole, SpendBase, TeamPart, UserPart};
+pub use entity::{
+    ConsentPart, Entity, Grant, KeyPart, Kind, Member, MemberRole, SpendBase, TeamPart, UserPart,
+};
 pub use list::List;
 pub use manage::{Found, MANAGE_ROUTES, Manage, ManageRoute, Need};
 pub use principal::Principal;

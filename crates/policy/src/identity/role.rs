@@ -126,6 +126,7 @@ impl Role {
                 | N::TenantRead
                 | N::SpendRead
                 | N::SpendGlobal
+                | N::ConsentRead
                 | N::AuditRead => Reach::All,
                 _ => Reach::None,
             },

@@ -11,12 +11,15 @@ const LONGEST: usize = 1_000;
 const MOST: usize = 256;
 
 /// The names that expressions may use.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 28] = [
     "agent",
     "allowed_purposes",
     "baa",
     "consent",
     "consent_age_days",
+    "consent_source",
+    "consent_withdrawn",
+    "consented",
     "data",
     "deployment",
     "end_user",
@@ -26,6 +29,9 @@ pub const NAMES: [&str; 22] = [
     "minute",
     "model",
     "model_group",
+    "notice",
+    "notice_current",
+    "notice_language",
     "provider",
     "purpose",
     "region",
@@ -49,6 +55,12 @@ pub struct Facts {
     pub consent: Vec<(String, bool)>,
     /// Days since the consent was given; a very large number when nobody says when.
     pub consent_age_days: i64,
+    /// Who says so about the call's purpose: `registry`, `claim` (the caller) or `none`.
+    pub consent_source: String,
+    /// Somebody said no to the call's purpose: the registry, or the caller.
+    pub consent_withdrawn: bool,
+    /// There is a consent for the call's purpose that counts.
+    pub consented: bool,
     /// Kinds of personal data and secrets that the checks found in the request, such as `EMAIL_ADDRESS`.
     pub data: Vec<String>,
     /// The chosen deployment.
@@ -67,6 +79,12 @@ pub struct Facts {
     pub model: String,
     /// The model group that serves.
     pub model_group: String,
+    /// Version of the notice that was shown when the registry's consent for the call's purpose was given; empty without.
+    pub notice: String,
+    /// That is the version in force.
+    pub notice_current: bool,
+    /// Its language; empty without.
+    pub notice_language: String,
     /// The provider of the deployment.
     pub provider: String,
     /// Why the call is made (`metadata.purpose`); empty when it does not say.
@@ -101,6 +119,9 @@ impl Facts {
                 map(&self.consent, |given| Ok(Value::Bool(*given)))?,
             ),
             ("consent_age_days", Value::Int(self.consent_age_days)),
+            ("consent_source", text(&self.consent_source)?),
+            ("consent_withdrawn", Value::Bool(self.consent_withdrawn)),
+            ("consented", Value::Bool(self.consented)),
             ("data", list(&self.data)?),
             ("deployment", text(&self.deployment)?),
             ("end_user", Value::Bool(self.end_user)),
@@ -110,6 +131,9 @@ impl Facts {
             ("minute", Value::Int(self.minute)),
             ("model", text(&self.model)?),
             ("model_group", text(&self.model_group)?),
+            ("notice", text(&self.notice)?),
+            ("notice_current", Value::Bool(self.notice_current)),
+            ("notice_language", text(&self.notice_language)?),
             ("provider", text(&self.provider)?),
             ("purpose", text(&self.purpose)?),
             ("region", text(&self.region)?),

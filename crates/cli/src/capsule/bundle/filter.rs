@@ -11,6 +11,8 @@ use crate::capsule_cli::args;
 pub struct Filter {
     /// Fields and the text that they must hold, in the order of [`FIELDS`].
     texts: Vec<(&'static str, String)>,
+    /// Without records whose person does not want analytics.
+    for_analytics: bool,
     /// First moment, as given and as time.
     since: Option<(String, Timestamp)>,
     /// The moment after the last one.
@@ -42,6 +44,7 @@ impl Filter {
             .filter_map(|(name, text)| Some((name, text.clone()?)));
         Ok(Filter {
             texts: texts.collect(),
+            for_analytics: arguments.for_analytics,
             since: time("--since", arguments.since.as_deref())?,
             until: time("--until", arguments.until.as_deref())?,
         })
@@ -60,6 +63,9 @@ impl Filter {
             let path = FIELDS.iter().find(|(known, _)| known == name);
             path.is_some_and(|(_, path)| field(record.document(), path) == Some(text))
         });
+        if self.for_analytics && !wants_analytics(record.document()) {
+            return false;
+        }
         if !texts || (self.since.is_none() && self.until.is_none()) {
             return texts;
         }
@@ -79,6 +85,9 @@ impl Filter {
         let mut object = Object::new();
         for (name, text) in &self.texts {
             object.insert(*name, text);
+        }
+        if self.for_analytics {
+            object.insert("for", "analytics");
         }
         for (name, time) in [("since", &self.since), ("until", &self.until)] {
             if let Some((text, _)) = time {
@@ -104,6 +113,7 @@ impl Filter {
                 .ok_or_else(|| format!("the filter {name} is not a string"))?;
             match FIELDS.iter().find(|(known, _)| *known == name) {
                 Some((known, _)) => filter.texts.push((known, text.to_owned())),
+                None if name == "for" && text == "analytics" => filter.for_analytics = true,
                 None if name == "since" => filter.since = time("since", Some(text))?,
                 None if name == "until" => filter.until = time("until", Some(text))?,
                 None => return Err(format!("{name:?} is no filter")),
@@ -111,6 +121,12 @@ impl Filter {
         }
         Ok(filter)
     }
+}
+
+/// What nobody said anything about is wanted, as far as anybody knows.
+fn wants_analytics(document: &Value) -> bool {
+    let environment = document.get("context").and_then(|it| it.get("environment"));
+    environment.and_then(|it| it.get("analytics")) != Some(&Value::Bool(false))
 }
 
 fn field<'a>(document: &'a Value, path: &[&str]) -> Option<&'a str> {
@@ -178,6 +194,34 @@ mod tests {
         ] {
             assert_eq!(filter.takes(&record(agent, at)), taken, "{agent} {at}");
         }
+        assert_eq!(Filter::of_value(Some(&filter.to_value())), Ok(filter));
+    }
+
+    #[test]
+    fn who_does_not_want_analytics_is_left_out_of_an_export_for_it() {
+        let filter = Filter::of(&args::Filter {
+            for_analytics: true,
+            ..args::Filter::default()
+        })
+        .unwrap();
+        let taken = [None, Some(true), Some(false)].map(|wish| {
+            let mut environment = Object::new();
+            if let Some(wish) = wish {
+                environment.insert("analytics", wish);
+            }
+            let capsule = capsule::Capsule {
+                context: capsule::Context {
+                    environment,
+                    ..capsule::Context::default()
+                },
+                ..capsule::Capsule::default()
+            };
+            let key = capsule::SigningKey::from_seed([1; 32]);
+            let linked = capsule::Draft::new(&capsule).unwrap().link(0, None);
+            let sealed = linked.seal(&key, Timestamp::new(0)).unwrap();
+            filter.takes(&Record::from_json(&sealed.record_json()).unwrap())
+        });
+        assert_eq!(taken, [true, true, false]);
         assert_eq!(Filter::of_value(Some(&filter.to_value())), Ok(filter));
     }
 

@@ -23,7 +23,7 @@ fn known_names_have_their_kind() {
             ),
             (
                 "detect_prompt_injection",
-                &CallbackKind::Policy,
+                &CallbackKind::Native,
                 "callbacks".to_owned()
             ),
             ("prometheus", &CallbackKind::Native, "callbacks".to_owned()),

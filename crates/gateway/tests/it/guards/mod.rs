@@ -1,5 +1,7 @@
 //! Guardrails on calls: every kind, on every route, in requests, answers and streams, and what the records say.
 
+mod cases;
+mod leftovers;
 mod matrix;
 mod restore;
 mod select;

@@ -4,6 +4,7 @@
 mod server;
 
 mod budgets;
+mod consent;
 mod outages;
 mod revoked;
 mod several;
