@@ -49,8 +49,15 @@ enum Command {
         #[command(subcommand)]
         action: command::keys::Action,
     },
+    /// Write down and look up who agreed to what.
+    Consent {
+        #[command(subcommand)]
+        action: command::consent::Action,
+    },
     /// Erase what is kept of a person: its key is destroyed, names leave the rows of spend, the chain stays as it is.
     Erase(command::content::Erase),
+    /// Read again what a check encrypted (`pii_operators`), with the operator's key in SEALGATE_VALUE_KEY.
+    Reveal(command::reveal::Args),
     /// Read what calls said, where it is kept; the reading is sealed.
     Content(command::content::Read),
     /// Verify the ledger of a data directory.
@@ -77,6 +84,8 @@ fn main() -> Exit {
         Some(Command::Completions(args)) => command::completions::run(&args),
         Some(Command::Guard { action }) => command::guard::run(&action),
         Some(Command::Keys { action }) => command::keys::run(&action),
+        Some(Command::Consent { action }) => command::consent::run(&action),
+        Some(Command::Reveal(args)) => command::reveal::run(&args),
         Some(Command::Erase(args)) => command::content::erase(&args),
         Some(Command::Content(args)) => command::content::read(&args),
         Some(Command::Verify(args)) => command::verify::run(&args),

@@ -255,7 +255,7 @@ impl<'a> Asked<'a> {
         self.fine(answer)
     }
 
-    fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.fine(client::get(self.server.address, path, &self.key))
     }
 

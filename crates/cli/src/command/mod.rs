@@ -2,12 +2,14 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod consent;
 pub(crate) mod content;
 pub(crate) mod demo;
 pub(crate) mod guard;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod reveal;
 pub(crate) mod serve;
 pub(crate) mod verify;
 mod watch;
