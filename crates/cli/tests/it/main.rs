@@ -14,5 +14,6 @@ mod capsule_input;
 mod capsule_reference;
 mod capsule_rotation;
 mod capsule_support;
+mod guard;
 mod keys;
 mod serve;

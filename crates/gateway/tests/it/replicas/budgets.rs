@@ -10,7 +10,7 @@ use super::several::Several;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bud_01_two_hundred_parallel_calls_at_a_budget_for_five_on_three() {
-    let all = Arc::new(Several::start(3).await);
+    let all = Arc::new(Several::patient(3).await);
     let budget = all.price("slow-2000").await * 5.0;
     let key = all.key(json!({ "max_budget": budget })).await;
     let before = all.sandbox.requests().len();

@@ -51,10 +51,25 @@ impl Several {
         Self::configured(count, when_lost, |_| {}).await
     }
 
+    /// They wait for Redis as long as it takes: for a load that a small machine cannot answer in the usual half second.
+    pub(super) async fn patient(count: usize) -> Self {
+        let long = Some(Duration::from_secs(30));
+        Self::built(count, WhenLost::Refuse, long, |_| {}).await
+    }
+
     /// With another configuration than the usual one.
     pub(super) async fn configured(
         count: usize,
         when_lost: WhenLost,
+        change: impl Fn(&mut Value),
+    ) -> Self {
+        Self::built(count, when_lost, None, change).await
+    }
+
+    async fn built(
+        count: usize,
+        when_lost: WhenLost,
+        patience: Option<Duration>,
         change: impl Fn(&mut Value),
     ) -> Self {
         let redis = Server::start(&[]);
@@ -82,6 +97,10 @@ impl Several {
                 .lock()
                 .expect("not poisoned")
                 .push(place.join("capsules.db"));
+            let mut settings = several.redis.settings();
+            if let Some(patience) = patience {
+                Arc::make_mut(&mut settings).timeout = patience;
+            }
             let setup = Setup {
                 config,
                 ledger: opened.ledger,
@@ -91,7 +110,7 @@ impl Several {
                 identity: opened.identity,
                 content: gateway::content::Seed::default(),
                 sharing: Some(Sharing {
-                    settings: several.redis.settings(),
+                    settings,
                     ledger: "all".to_owned(),
                     instance: format!("replica-{index}"),
                     truth: truth.clone(),
