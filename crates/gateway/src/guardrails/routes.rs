@@ -57,11 +57,18 @@ pub(crate) async fn apply(snapshot: &Snapshot, body: Incoming) -> Result<Vec<u8>
         return Err(Error::UnknownGuardrail(name.chars().take(100).collect()));
     }
     let check = snapshot.checks.named(name);
-    let local = check.and_then(|check| Some((check, check.local()?)));
-    let missing = Error::CheckNotAvailable {
+    let check = check.ok_or_else(|| Error::CheckNotAvailable {
         check: name.to_owned(),
-    };
-    let (check, local) = local.ok_or(missing)?;
+    })?;
+    let local = check.local().ok_or_else(|| Error::InvalidField {
+        field: "guardrail_name".to_owned(),
+        message: format!(
+            "Guardrail '{}' asks a service, which happens in calls only: name it in the 'guardrails' of a call.",
+            check.name
+        ),
+        status: 400,
+        kind: "invalid_request_error",
+    })?;
     let place = Place {
         answer,
         ..Place::user()

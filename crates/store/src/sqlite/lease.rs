@@ -13,7 +13,7 @@ use super::connection::OpenError;
 /// Held as long as the journal lives.
 #[derive(Debug)]
 pub(super) struct Lease {
-    _file: File,
+    file: File,
 }
 
 impl Lease {
@@ -36,7 +36,16 @@ impl Lease {
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(failed)?;
-        Ok(Lease { _file: file })
+        Ok(Lease { file })
+    }
+}
+
+impl Drop for Lease {
+    /// Gives the lock back by name. Closing alone is not enough: a child that this process is just starting holds a copy of
+    /// the file until it becomes its own program.
+    fn drop(&mut self) {
+        // A lock that cannot be given back ends with the process.
+        let _kept = self.file.unlock();
     }
 }
 

@@ -46,6 +46,12 @@ async fn moderation_judges_every_text_by_flag_or_by_score() {
         Some("Bearer moderation-key-1")
     );
     assert_eq!(asked.body["model"], "omni-moderation-latest");
+    // By itself it is not applied: whatever is asked belongs to a call with a record.
+    let body = json!({ "guardrail_name": "mod", "text": "a hug" }).to_string();
+    let answer = by_flag.post("/guardrails/apply_guardrail", &body).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("in calls only"), "{}", answer.text());
+    assert_eq!(service.requests().len(), 2);
 
     let by_score = app(moderation(
         &service,
