@@ -1,5 +1,6 @@
 //! The kinds of guardrails: one row each.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use crate::config::env::Variables;
 use crate::config::problems::{KeyState, Report};
 use crate::config::reader::Section;
 use crate::config::states::Table;
+use crate::config::yaml;
 use crate::config::{Deployment, Egress, Files, Modes};
 
 /// One kind of guardrail.
@@ -147,6 +149,29 @@ impl Reading<'_, '_> {
             format!("{why}; calls that select this guardrail answer 503 check_not_available");
         self.inactive(key, &message);
         self.missing.push(key.to_owned());
+    }
+
+    /// Numbers from 0 to 1 by name.
+    pub(crate) fn shares(&mut self, key: &str) -> BTreeMap<String, f64> {
+        let section = self.params.section(key, self.report);
+        let mut found = BTreeMap::new();
+        for entry in section.entries() {
+            let share = match &entry.value.value {
+                yaml::Value::Text(text) => text.trim().parse::<f64>().ok(),
+                _ => None,
+            };
+            match share.filter(|share| (0.0..=1.0).contains(share)) {
+                Some(share) => {
+                    found.insert(entry.key.clone(), share);
+                }
+                None => {
+                    let path = section.path_of(&entry.key);
+                    let message = "expected a number from 0 to 1";
+                    self.report.problem(&entry.place, &path, message);
+                }
+            }
+        }
+        found
     }
 
     /// The file that a key names, read; its content becomes part of the digest of the configuration.

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::service::{KeyHeader, Service};
 use super::{Answer, Ask, BoxFuture, Kinds, Manner, Remote, Said, Silence};
-use crate::config::yaml;
 use crate::digest::Purpose;
 use crate::guardrails::registry::Reading;
 use crate::guardrails::{Engine, Refusal, Refused};
@@ -46,37 +45,13 @@ pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
     }
     let service = service.without_suffix("/moderations");
     let model = reading.params.text("model", reading.report);
-    let thresholds = thresholds(reading);
+    let thresholds = reading.shares("category_thresholds");
     Some(Engine::remote(Moderation {
         service,
         manner,
         model: model.unwrap_or(MODEL).to_owned(),
         thresholds,
     }))
-}
-
-fn thresholds(reading: &mut Reading<'_, '_>) -> BTreeMap<String, f64> {
-    let section = reading
-        .params
-        .section("category_thresholds", reading.report);
-    let mut found = BTreeMap::new();
-    for entry in section.entries() {
-        let score = match &entry.value.value {
-            yaml::Value::Text(text) => text.trim().parse::<f64>().ok(),
-            _ => None,
-        };
-        match score.filter(|score| (0.0..=1.0).contains(score)) {
-            Some(score) => {
-                found.insert(entry.key.clone(), score);
-            }
-            None => {
-                let path = section.path_of(&entry.key);
-                let message = "expected a number from 0 to 1";
-                reading.report.problem(&entry.place, &path, message);
-            }
-        }
-    }
-    found
 }
 
 #[derive(Deserialize)]

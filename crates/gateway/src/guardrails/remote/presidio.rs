@@ -69,7 +69,7 @@ pub(crate) fn build(reading: &mut Reading<'_, '_>) -> Option<Engine> {
     };
     let analyzer = analyzer?;
     let entities = entities(reading);
-    let thresholds = thresholds(reading);
+    let thresholds = reading.shares("presidio_score_thresholds");
     let params = reading.params;
     let denied = params.texts("presidio_entities_deny_list", reading.report);
     let denied = denied
@@ -126,30 +126,6 @@ fn entities(reading: &mut Reading<'_, '_>) -> Option<BTreeMap<String, Action>> {
         Some((entry.key.clone(), action))
     };
     Some(section.entries().iter().filter_map(pair).collect())
-}
-
-fn thresholds(reading: &mut Reading<'_, '_>) -> BTreeMap<String, f64> {
-    let section = reading
-        .params
-        .section("presidio_score_thresholds", reading.report);
-    let mut found = BTreeMap::new();
-    for entry in section.entries() {
-        let score = match &entry.value.value {
-            yaml::Value::Text(text) => text.trim().parse::<f64>().ok(),
-            _ => None,
-        };
-        match score.filter(|score| (0.0..=1.0).contains(score)) {
-            Some(score) => {
-                found.insert(entry.key.clone(), score);
-            }
-            None => {
-                let path = section.path_of(&entry.key);
-                let message = "expected a number from 0 to 1";
-                reading.report.problem(&entry.place, &path, message);
-            }
-        }
-    }
-    found
 }
 
 /// One finding of the analyzer.
